@@ -1,0 +1,59 @@
+"""Values of the chart `sd-runtime` for one runtime of a stack."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from components.settings import HEALTH_PORT, RuntimeSettings, Settings
+
+# After its longest job an agent still stores the outputs, records the end and tells of it (DESIGN, "The cluster").
+GRACE_MARGIN_S = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeAddresses:
+    """Where the stack's own resources are."""
+
+    queue_url: str
+    jobs_table: str
+    output_bucket: str
+    input_bucket: str
+    results_topic_arn: str
+
+
+def values_for(settings: Settings, runtime: RuntimeSettings, addresses: RuntimeAddresses) -> dict[str, Any]:
+    """What `helm/sd-runtime/VALUES.md` describes, as far as the stack decides it; the rest are the chart's defaults."""
+    agent = settings.agent
+    return {
+        "runtime": {
+            "name": runtime.name,
+            "type": runtime.type.value,
+            "image": image_values(runtime.image),
+            "port": runtime.port,
+        },
+        "agent": {"image": image_values(agent.image), "healthPort": HEALTH_PORT, "logLevel": agent.log_level},
+        "job": {
+            "timeoutSeconds": runtime.job_timeout_s,
+            "heartbeatSeconds": agent.heartbeat_s,
+            "leaseSeconds": agent.lease_s,
+            "maxAttempts": agent.max_attempts,
+            "retentionDays": settings.storage.retention_days,
+        },
+        "queue": {"url": addresses.queue_url, "visibilityTimeoutSeconds": agent.lease_s},
+        "store": {
+            "jobsTable": addresses.jobs_table,
+            "outputBucket": addresses.output_bucket,
+            "inputBucket": addresses.input_bucket,
+            "fileBuckets": list(settings.storage.file_buckets),
+            "resultsTopicArn": addresses.results_topic_arn,
+        },
+        "aws": {"region": settings.region, "endpointUrl": settings.endpoint_url or ""},
+        "terminationGracePeriodSeconds": runtime.job_timeout_s + GRACE_MARGIN_S,
+    }
+
+
+def image_values(image: str) -> dict[str, str]:
+    """`repository[:tag][@digest]` in its parts; a part that is not there is empty."""
+    name, _, digest = image.partition("@")
+    folder, slash, last = name.rpartition("/")
+    last, _, tag = last.partition(":")  # a colon before the last slash is a registry's port
+    return {"repository": f"{folder}{slash}{last}", "tag": tag, "digest": digest}

@@ -1,0 +1,76 @@
+"""Settings as the chart's values: everything arrives where the chart wants it."""
+
+import pytest
+
+from components.chart_values import RuntimeAddresses, image_values, values_for
+from components.settings import AgentSettings, RuntimeSettings, Settings, StorageSettings
+from sd_async.contract.jobs import RuntimeType
+
+ADDRESSES = RuntimeAddresses(
+    queue_url="https://sqs.us-west-2.amazonaws.com/111122223333/comfy",
+    jobs_table="jobs",
+    output_bucket="outputs",
+    input_bucket="inputs",
+    results_topic_arn="arn:aws:sns:us-west-2:111122223333:results",
+)
+RUNTIME = RuntimeSettings(
+    name="comfy", type=RuntimeType.COMFYUI, image="registry.example/comfyui:1", port=9000, job_timeout_s=600
+)
+SETTINGS = Settings(
+    project="sd-async",
+    stack="dev",
+    region="us-west-2",
+    runtimes=(RUNTIME,),
+    agent=AgentSettings(image="registry.example/agent:2", heartbeat_s=4, lease_s=40, max_attempts=3),
+    storage=StorageSettings(retention_days=7, file_buckets=("team-a", "team-b")),
+)
+
+
+def test_every_setting_of_a_runtime_reaches_its_value() -> None:
+    assert values_for(SETTINGS, RUNTIME, ADDRESSES) == {
+        "runtime": {
+            "name": "comfy",
+            "type": "comfyui",
+            "image": {"repository": "registry.example/comfyui", "tag": "1", "digest": ""},
+            "port": 9000,
+        },
+        "agent": {
+            "image": {"repository": "registry.example/agent", "tag": "2", "digest": ""},
+            "healthPort": 8081,
+            "logLevel": "INFO",
+        },
+        "job": {
+            "timeoutSeconds": 600,
+            "heartbeatSeconds": 4,
+            "leaseSeconds": 40,
+            "maxAttempts": 3,
+            "retentionDays": 7,
+        },
+        "queue": {"url": ADDRESSES.queue_url, "visibilityTimeoutSeconds": 40},
+        "store": {
+            "jobsTable": "jobs",
+            "outputBucket": "outputs",
+            "inputBucket": "inputs",
+            "fileBuckets": ["team-a", "team-b"],
+            "resultsTopicArn": ADDRESSES.results_topic_arn,
+        },
+        "aws": {"region": "us-west-2", "endpointUrl": ""},
+        "terminationGracePeriodSeconds": 720,
+    }
+
+
+DIGEST = "sha256:" + "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("image", "repository", "tag", "digest"),
+    [
+        ("comfyui:1.2", "comfyui", "1.2", ""),
+        ("registry.example:5000/ai/comfyui", "registry.example:5000/ai/comfyui", "", ""),
+        ("registry.example:5000/ai/comfyui:1.2", "registry.example:5000/ai/comfyui", "1.2", ""),
+        (f"ai/comfyui@{DIGEST}", "ai/comfyui", "", DIGEST),
+        (f"registry.example:5000/comfyui:1.2@{DIGEST}", "registry.example:5000/comfyui", "1.2", DIGEST),
+    ],
+)
+def test_an_image_falls_into_its_parts(image: str, repository: str, tag: str, digest: str) -> None:
+    assert image_values(image) == {"repository": repository, "tag": tag, "digest": digest}
