@@ -1,0 +1,99 @@
+"""KEDA's documents: how many agents a runtime has, from the length of its queue."""
+
+from typing import Any
+
+from components.settings import RuntimeSettings
+
+Json = dict[str, Any]
+
+# The HPA picks the pod to remove without knowing who is busy (kedacore/keda#6719), so it takes them one by one,
+# and only when nothing asked for more during the last minutes: a job that starts meanwhile keeps its agent.
+SCALE_DOWN_WINDOW_S = 300
+SCALE_DOWN_PERIOD_S = 60
+HPA_SYNC_S = 15  # default of the HPA's loop (Kubernetes, `--horizontal-pod-autoscaler-sync-period`)
+
+# Polls in a row without an answer from SQS. Two are a hiccup, as a throttled call looks.
+FAILURES_BEFORE_FALLBACK = 3
+
+
+def scaled_object(
+    runtime: RuntimeSettings,
+    *,
+    queue_url: str,
+    region: str,
+    namespace: str,
+    deployment: str,
+    endpoint_url: str | None = None,
+) -> Json:
+    """The ScaledObject of one runtime. endpoint_url: address of AWS's APIs when they are not at AWS.
+
+    Source of fields and defaults: KEDA documentation, "ScaledObject specification" and "AWS SQS Queue".
+    """
+    scaling = runtime.scaling
+    return {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "metadata": {"name": deployment, "namespace": namespace},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": deployment},
+            "minReplicaCount": scaling.min_replicas,
+            "maxReplicaCount": scaling.max_replicas,
+            "pollingInterval": scaling.polling_interval_s,
+            "cooldownPeriod": scaling.cooldown_s,
+            "fallback": _fallback(scaling.min_replicas),
+            "advanced": {
+                # A Deployment without `replicas` began with one: to go back to that would start a GPU at `destroy`.
+                "restoreToOriginalReplicaCount": False,
+                "horizontalPodAutoscalerConfig": {"behavior": _behavior(scaling.max_replicas)},
+            },
+            "triggers": [
+                {
+                    "type": "aws-sqs-queue",
+                    "metricType": "AverageValue",
+                    "metadata": _metadata(queue_url, scaling.queue_length, region, endpoint_url),
+                }
+            ],
+        },
+    }
+
+
+def _metadata(queue_url: str, queue_length: int, region: str, endpoint_url: str | None) -> dict[str, str]:
+    """Trigger metadata; KEDA takes text only, and ignores `scaleOnInFlight` anywhere else."""
+    metadata = {
+        "queueURL": queue_url,
+        "queueLength": str(queue_length),
+        "awsRegion": region,
+        "scaleOnInFlight": "true",  # a running job is in flight, and its agent must stay
+        "identityOwner": "operator",  # EKS Pod Identity works with no other (facts: the operator's one association)
+    }
+    return metadata | ({"awsEndpoint": endpoint_url} if endpoint_url else {})
+
+
+def _fallback(min_replicas: int) -> Json:
+    """What holds while the queue's length can't be read.
+
+    One agent at least, since agents may well reach SQS when KEDA can't, and a queue that is worked off slowly
+    is better than one that is not; never more than run already, since each costs a GPU. 0 would be no fallback:
+    KEDA passes over it and ends in no agents at all once the cooldown is over (pkg/scaling/executor).
+    """
+    return {
+        "failureThreshold": FAILURES_BEFORE_FALLBACK,
+        "replicas": max(1, min_replicas),
+        "behavior": "currentReplicasIfHigher",
+    }
+
+
+def _behavior(max_replicas: int) -> Json:
+    """As many as are needed at once, away again one by one."""
+    return {
+        "scaleUp": {
+            "stabilizationWindowSeconds": 0,
+            "selectPolicy": "Max",
+            "policies": [{"type": "Pods", "value": max_replicas, "periodSeconds": HPA_SYNC_S}],
+        },
+        "scaleDown": {
+            "stabilizationWindowSeconds": SCALE_DOWN_WINDOW_S,
+            "selectPolicy": "Max",
+            "policies": [{"type": "Pods", "value": 1, "periodSeconds": SCALE_DOWN_PERIOD_S}],
+        },
+    }
