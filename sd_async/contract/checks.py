@@ -95,9 +95,20 @@ def check_file_url(url: str, buckets: Collection[str], field: str) -> None:
 
 
 def check_context(context: Any, field: str = "context") -> None:
+    level, depth = [context], 0
+    while level := [value for item in level for value in _inside(item)]:
+        depth += 1
+        if depth > limits.MAX_CONTEXT_DEPTH:
+            raise ContractError("invalid_value", f"It is nested over {limits.MAX_CONTEXT_DEPTH} levels deep.", field)
     size = len(encode(context))
     if size > limits.MAX_CONTEXT_BYTES:
         raise ContractError("too_large", f"{size} bytes are over the limit of {limits.MAX_CONTEXT_BYTES}.", field)
+
+
+def _inside(value: Any) -> Collection[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
 
 
 def clean_prefix(prefix: str, field: str) -> str:

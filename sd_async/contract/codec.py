@@ -43,7 +43,11 @@ def convert(value: Any, type_: type[T], *, where: str = "") -> T:
 
 
 def encode(value: Any) -> bytes:
-    return msgspec.json.encode(value)
+    """JSON text. Raises: ContractError, when it is nested too deeply to be written."""
+    try:
+        return msgspec.json.encode(value)
+    except RecursionError as error:
+        raise ContractError("invalid_json", "The value is nested too deeply.") from error
 
 
 def _refusal(error: msgspec.ValidationError, where: str) -> ContractError:
