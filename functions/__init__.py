@@ -1,0 +1,1 @@
+"""Lambda code: the API, the outbox sweep and the dead-letter handler."""
