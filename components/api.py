@@ -1,0 +1,183 @@
+"""The REST API in front of the `api` function: routes from `functions.api.routes`, keys, limits, access log."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_aws import apigateway, cloudwatch, iam, lambda_
+
+from components import answers, naming, policies
+from components.settings import Settings
+from functions.api.routes import ROUTES, Route
+
+FIRST_KEY = "default"
+
+# Neither key nor query string nor body, and of the path only the route's own form.
+ACCESS_LOG = {
+    "request_id": "$context.requestId",
+    "time": "$context.requestTime",
+    "method": "$context.httpMethod",
+    "route": "$context.resourcePath",
+    "status": "$context.status",
+    "answered_by": "$context.error.responseType",
+    "integration_error": "$context.integrationErrorMessage",
+    "owner": "$context.identity.apiKeyId",
+    "source_ip": "$context.identity.sourceIp",
+    "latency_ms": "$context.responseLatency",
+    "integration_latency_ms": "$context.integrationLatency",
+    "bytes_out": "$context.responseLength",
+}
+
+
+@dataclass(frozen=True)
+class ApiArgs:
+    """The function that serves every route, as API Gateway must call it."""
+
+    settings: Settings
+    function: pulumi.Input[str]
+    function_invoke_arn: pulumi.Input[str]
+
+
+class Api(pulumi.ComponentResource):
+    """endpoint: base URL without a slash at its end. key: secret value of the first API key."""
+
+    endpoint: pulumi.Output[str]
+    key: pulumi.Output[str]
+
+    def __init__(self, name: str, args: ApiArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("sd:api:Api", name, None, opts)
+        self._args, self._child = args, pulumi.ResourceOptions(parent=self)
+        self._label = naming.prefixed(args.settings, "api")
+        self._api = apigateway.RestApi(
+            "api", name=self._label, endpoint_configuration={"types": "REGIONAL"}, opts=self._child
+        )
+        self._resources: dict[str, pulumi.Output[str]] = {"": self._api.root_resource_id}
+        placed: list[pulumi.Resource] = [self._integration(route) for route in ROUTES]
+        placed += [self._answer(answer) for answer in answers.ANSWERS]
+        lambda_.Permission(
+            "api",
+            action="lambda:InvokeFunction",
+            function=args.function,
+            principal="apigateway.amazonaws.com",
+            source_arn=pulumi.Output.concat(self._api.execution_arn, "/*/*"),
+            opts=self._child,
+        )
+        stage = self._stage(self._deployment(placed))
+        self.endpoint = stage.invoke_url
+        self.key = self._key(stage)
+        self.register_outputs({})
+
+    def _resource(self, path: str) -> pulumi.Output[str]:
+        """Id of a path's resource, made with its parents when it is not there yet."""
+        if path not in self._resources:
+            parent, _, part = path.rpartition("/")
+            self._resources[path] = apigateway.Resource(
+                naming.path_part(path),
+                rest_api=self._api.id,
+                parent_id=self._resource(parent),
+                path_part=part,
+                opts=self._child,
+            ).id
+        return self._resources[path]
+
+    def _integration(self, route: Route) -> apigateway.Integration:
+        label = f"{route.method.lower()}-{naming.path_part(route.path)}"
+        method = apigateway.Method(
+            label,
+            rest_api=self._api.id,
+            resource_id=self._resource(route.path),
+            http_method=route.method,
+            authorization="NONE",
+            api_key_required=True,
+            opts=self._child,
+        )
+        return apigateway.Integration(
+            label,
+            rest_api=self._api.id,
+            resource_id=method.resource_id,
+            http_method=method.http_method,
+            type="AWS_PROXY",
+            integration_http_method="POST",
+            uri=self._args.function_invoke_arn,
+            opts=self._child,
+        )
+
+    def _answer(self, answer: answers.Answer) -> apigateway.Response:
+        return apigateway.Response(
+            answer.kind.lower().replace("_", "-"),
+            rest_api_id=self._api.id,
+            response_type=answer.kind,
+            status_code=None if answer.status is None else str(answer.status),
+            response_templates={"application/json": answers.template(answer)},
+            opts=self._child,
+        )
+
+    def _deployment(self, placed: Sequence[pulumi.Resource]) -> apigateway.Deployment:
+        """A snapshot of all that is placed; API Gateway serves nothing newer, so it is made again when that changes."""
+        rows = json.dumps([ROUTES, answers.ANSWERS])
+        return apigateway.Deployment(
+            "api",
+            rest_api=self._api.id,
+            triggers={"rows": hashlib.sha256(rows.encode()).hexdigest(), "function": self._args.function_invoke_arn},
+            opts=pulumi.ResourceOptions(parent=self, depends_on=placed),
+        )
+
+    def _stage(self, deployment: apigateway.Deployment) -> apigateway.Stage:
+        settings = self._args.settings
+        logs = cloudwatch.LogGroup(
+            "access",
+            name=naming.access_log_group(settings),
+            retention_in_days=settings.api.log_retention_days,
+            opts=self._child,
+        )
+        stage = apigateway.Stage(
+            "api",
+            rest_api=self._api.id,
+            deployment=deployment.id,
+            stage_name=settings.stack,
+            access_log_settings={"destination_arn": logs.arn, "format": json.dumps(ACCESS_LOG)},
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self._log_account()]),
+        )
+        apigateway.MethodSettings(
+            "api",
+            rest_api=self._api.id,
+            stage_name=stage.stage_name,
+            method_path="*/*",
+            # the execution log would hold headers and bodies; the access log says enough
+            settings={"metrics_enabled": True, "logging_level": "OFF", "data_trace_enabled": False},
+            opts=self._child,
+        )
+        return stage
+
+    def _log_account(self) -> apigateway.Account:
+        """The region's one setting that lets API Gateway write logs; without it a stage with a log is refused."""
+        role = iam.Role(
+            "gateway-logs",
+            name=naming.prefixed(self._args.settings, "gateway-logs"),
+            assume_role_policy=json.dumps(policies.assumed_by("apigateway.amazonaws.com")),
+            opts=self._child,
+        )
+        allowed = iam.RolePolicyAttachment(
+            "gateway-logs",
+            role=role.name,
+            policy_arn=policies.gateway_logs(self._args.settings.region),
+            opts=self._child,
+        )
+        return apigateway.Account(
+            "api", cloudwatch_role_arn=role.arn, opts=pulumi.ResourceOptions(parent=self, depends_on=[allowed])
+        )
+
+    def _key(self, stage: apigateway.Stage) -> pulumi.Output[str]:
+        limits = self._args.settings.api
+        plan = apigateway.UsagePlan(
+            "api",
+            name=self._label,
+            api_stages=[{"api_id": self._api.id, "stage": stage.stage_name}],
+            throttle_settings={"rate_limit": limits.rate_per_s, "burst_limit": limits.burst},
+            opts=self._child,
+        )
+        key = apigateway.ApiKey(FIRST_KEY, name=naming.prefixed(self._args.settings, FIRST_KEY), opts=self._child)
+        apigateway.UsagePlanKey(FIRST_KEY, key_id=key.id, key_type="API_KEY", usage_plan_id=plan.id, opts=self._child)
+        return pulumi.Output.secret(key.value)

@@ -1,0 +1,99 @@
+"""Topics for jobs and results, and per runtime a queue that gets its share of the jobs, with a queue for the rest."""
+
+import json
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_aws import sns, sqs
+
+from components import naming, policies
+from components.settings import RuntimeSettings, Settings
+
+RETENTION_S = 14 * 24 * 60 * 60  # the longest that SQS keeps a message
+LONG_POLL_S = 20  # the longest wait for a message; shorter ones cost more requests
+DEAD_LETTER_VISIBILITY_S = 180  # six times the reading function's timeout (Lambda guide, "Using Lambda with SQS")
+# SNS encrypts with this AWS-managed key for everyone in the account who may publish; no key of ours to pay or manage.
+SNS_KEY = "alias/aws/sns"
+
+
+@dataclass(frozen=True)
+class MessagingArgs:
+    settings: Settings
+
+
+class Messaging(pulumi.ComponentResource):
+    """queues, dead_letter_queues: by the runtime's name."""
+
+    def __init__(self, name: str, args: MessagingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("sd:messaging:Messaging", name, None, opts)
+        self._settings = args.settings
+        self.jobs_topic = self._topic("jobs")
+        self.results_topic = self._topic("results")
+        self.queues: dict[str, sqs.Queue] = {}
+        self.dead_letter_queues: dict[str, sqs.Queue] = {}
+        for runtime in args.settings.runtimes:
+            self._queues(runtime)
+        self.register_outputs({})
+
+    def _topic(self, kind: str) -> sns.Topic:
+        return sns.Topic(
+            kind,
+            name=naming.prefixed(self._settings, kind),
+            kms_master_key_id=SNS_KEY,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _queues(self, runtime: RuntimeSettings) -> None:
+        opts, agent, key = pulumi.ResourceOptions(parent=self), self._settings.agent, f"jobs-{runtime.name}"
+        dead = sqs.Queue(
+            f"dead-{runtime.name}",
+            name=naming.dead_letter_queue(self._settings, runtime.name),
+            message_retention_seconds=RETENTION_S,
+            visibility_timeout_seconds=DEAD_LETTER_VISIBILITY_S,
+            sqs_managed_sse_enabled=True,
+            opts=opts,
+        )
+        queue = sqs.Queue(
+            key,
+            name=naming.queue(self._settings, runtime.name),
+            visibility_timeout_seconds=agent.lease_s,
+            message_retention_seconds=RETENTION_S,
+            receive_wait_time_seconds=LONG_POLL_S,
+            sqs_managed_sse_enabled=True,
+            redrive_policy=dead.arn.apply(
+                lambda arn: json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": agent.max_attempts})
+            ),
+            opts=opts,
+        )
+        sqs.RedriveAllowPolicy(
+            key,
+            queue_url=dead.url,
+            redrive_allow_policy=queue.arn.apply(
+                lambda arn: json.dumps({"redrivePermission": "byQueue", "sourceQueueArns": [arn]})
+            ),
+            opts=opts,
+        )
+        self._subscribe(runtime.name, queue)
+        self.queues[runtime.name], self.dead_letter_queues[runtime.name] = queue, dead
+
+    def _subscribe(self, runtime: str, queue: sqs.Queue) -> None:
+        """Jobs for this runtime; the public sample's v1alpha1 clients name it by another attribute."""
+        policy = sqs.QueuePolicy(
+            f"jobs-{runtime}",
+            queue_url=queue.url,
+            policy=pulumi.Output.all(queue.arn, self.jobs_topic.arn).apply(
+                lambda arns: json.dumps(policies.queue(arns[0], arns[1]))
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        wanted = [{"runtime": [runtime]}, {"sd_model_checkpoint": [runtime]}]
+        sns.TopicSubscription(
+            f"jobs-{runtime}",
+            topic=self.jobs_topic.arn,
+            protocol="sqs",
+            endpoint=queue.arn,
+            raw_message_delivery=True,
+            filter_policy=json.dumps({"$or": wanted}),
+            # what is published before the queue lets the topic in is lost
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[policy]),
+        )

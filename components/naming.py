@@ -1,0 +1,31 @@
+"""Every name in one place. Predictable ones start with `<project>-<stack>-`; buckets get a random end from Pulumi."""
+
+from components.settings import Settings
+
+
+def prefixed(settings: Settings, *parts: str) -> str:
+    """Name at AWS: `sd-async-dev-jobs`. Settings see to it that the longest one fits."""
+    return "-".join((settings.project, settings.stack, *parts))
+
+
+def queue(settings: Settings, runtime: str) -> str:
+    return prefixed(settings, "jobs", runtime)
+
+
+def dead_letter_queue(settings: Settings, runtime: str) -> str:
+    return prefixed(settings, "dead", runtime)
+
+
+def function_log_group(function: str) -> str:
+    """The group that Lambda would make by itself, without an end to what it keeps."""
+    return f"/aws/lambda/{function}"
+
+
+def access_log_group(settings: Settings) -> str:
+    return f"/aws/apigateway/{prefixed(settings, 'api')}"
+
+
+def path_part(path: str) -> str:
+    """Logical name of a path: `/v1/jobs/{id}` is `v1-jobs-by-id`."""
+    parts = (f"by-{part[1:-1].rstrip('+')}" if part.startswith("{") else part for part in path.split("/") if part)
+    return "-".join(parts)

@@ -1,0 +1,114 @@
+"""IAM, queue, topic and bucket policies as plain documents: actions and resources can be read without an engine.
+
+No statement allows `*` as an action, and none as a resource.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sd_async.contract import records
+
+Document = dict[str, Any]
+
+JOB_FOLDER = "jobs"  # of the input bucket: what the API stores of each job
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arns:
+    """What the functions may touch, by ARN."""
+
+    table: str
+    input_bucket: str
+    output_bucket: str
+    jobs_topic: str
+    results_topic: str
+
+
+def document(*statements: Document) -> Document:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def joined(*documents: Document) -> Document:
+    return document(*(statement for one in documents for statement in one["Statement"]))
+
+
+def allow(actions: list[str], resources: list[str]) -> Document:
+    return {"Effect": "Allow", "Action": actions, "Resource": resources}
+
+
+def assumed_by(service: str) -> Document:
+    """Trust of a role that an AWS service takes."""
+    return document({"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": service}})
+
+
+def api_function(arns: Arns) -> Document:
+    """Record a job, keep its input, publish it; sign URLs of outputs, which work as far as the signer may read."""
+    return document(
+        allow(["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"], [arns.table]),
+        allow(["s3:GetObject", "s3:PutObject"], [f"{arns.input_bucket}/{JOB_FOLDER}/*"]),
+        allow(["s3:GetObject"], [f"{arns.output_bucket}/*"]),
+        allow(["sns:Publish"], [arns.jobs_topic]),
+    )
+
+
+def outbox_function(arns: Arns) -> Document:
+    """Find what was recorded and never published, publish it; a job whose input is gone is failed, with its result."""
+    return document(
+        allow(["dynamodb:Query"], [f"{arns.table}/index/{records.BY_OUTBOX}"]),
+        allow(["dynamodb:UpdateItem"], [arns.table]),
+        allow(["s3:GetObject"], [f"{arns.input_bucket}/{JOB_FOLDER}/*"]),
+        # S3 tells a missing object from a forbidden one only to those who may list the bucket
+        allow(["s3:ListBucket"], [arns.input_bucket]),
+        allow(["sns:Publish"], [arns.jobs_topic, arns.results_topic]),
+    )
+
+
+def dead_letter_function(arns: Arns, dead_letter_queues: list[str]) -> Document:
+    """Read what was given up, mark it failed, say so."""
+    return document(
+        allow(["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], dead_letter_queues),
+        allow(["dynamodb:GetItem", "dynamodb:UpdateItem"], [arns.table]),
+        allow(["sns:Publish"], [arns.results_topic]),
+    )
+
+
+def gateway_logs(region: str) -> str:
+    """ARN of AWS's own policy for API Gateway's logs, which no narrower one replaces: groups are a region's."""
+    return f"arn:{partition(region)}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+
+
+def partition(region: str) -> str:
+    """First part of every ARN in a region."""
+    others = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
+    return next((name for start, name in others.items() if region.startswith(start)), "aws")
+
+
+def log_writer(log_group: str) -> Document:
+    """Write to a group that exists; without the right to make groups, a deleted one stays deleted."""
+    return document(allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{log_group}:*"]))
+
+
+def queue(queue_arn: str, topic_arn: str) -> Document:
+    """The jobs topic, and no other, may send."""
+    return document(
+        {
+            "Effect": "Allow",
+            "Action": "sqs:SendMessage",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Resource": queue_arn,
+            "Condition": {"ArnEquals": {"aws:SourceArn": topic_arn}},
+        }
+    )
+
+
+def bucket(bucket_arn: str) -> Document:
+    """Nobody may speak to the bucket in the clear; who may read it at all is said elsewhere."""
+    return document(
+        {
+            "Effect": "Deny",
+            "Action": ["s3:DeleteObject", "s3:GetObject", "s3:ListBucket", "s3:PutObject"],
+            "Principal": {"AWS": "*"},
+            "Resource": [bucket_arn, f"{bucket_arn}/*"],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+    )
