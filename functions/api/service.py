@@ -184,7 +184,10 @@ def keyed_id(owner: str, idempotency_key: str) -> str:
 
 def _hash_of(draft: Draft) -> str:
     """Of what was asked for, not of its bytes: a client may order a repeat's fields another way."""
-    document = msgspec.json.encode([draft.form, draft.document], order="sorted")
+    try:
+        document = msgspec.json.encode([draft.form, draft.document], order="sorted")
+    except RecursionError as error:  # reading it needed a level or two less than writing it again
+        raise ContractError("invalid_json", "The body is nested too deeply.") from error
     return hashlib.sha256(document).hexdigest()
 
 

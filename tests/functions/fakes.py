@@ -38,7 +38,7 @@ NOW_MS = 1_800_000_000_000
 
 @dataclass
 class MemoryStore:
-    """Implements `ports.Store`. failing: methods that raise, and what."""
+    """Implements `ports.Store`. failing: methods that raise, and what. calls: methods, in order."""
 
     bucket: str = "output"
     items: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -46,6 +46,7 @@ class MemoryStore:
     published: list[tuple[str, bytes]] = field(default_factory=list)
     results: list[dict[str, Any]] = field(default_factory=list)
     failing: dict[str, Exception] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
     lock: Lock = field(default_factory=Lock)
 
     def get(self, job_id: str) -> Record | None:
@@ -114,6 +115,7 @@ class MemoryStore:
         self.items.update({record.id: to_item(record) for record in records})
 
     def _fault(self, method: str) -> None:
+        self.calls.append(method)
         if error := self.failing.get(method):
             raise error
 
@@ -127,6 +129,13 @@ def may_fail(record: Record, now_ms: int) -> bool:
 _STORE: Store = MemoryStore()  # mypy compares the fake with the port
 
 REFUSED = StoreError("Publish: AuthorizationError")
+
+
+class PlentyOfTime:
+    """A Lambda context."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 60_000
 
 
 def record_of(job_id: str, **changes: Any) -> Record:
