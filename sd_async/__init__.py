@@ -5,6 +5,8 @@ from typing import Any
 
 _PLACES = {"Client": "sd_async.client", "ContractError": "sd_async.contract.errors"}
 
+__version__ = "0.1.0"
+
 __all__ = ["Client", "ContractError"]
 
 
