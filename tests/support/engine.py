@@ -1,0 +1,180 @@
+"""Records what a Pulumi program declares: run it to its end, then assert outside of it."""
+
+import importlib
+import json
+import os
+import runpy
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import yaml
+from pulumi.runtime import mocks, rpc
+from pulumi.runtime.stack import Stack
+
+# The SDK deprecates classes of its own while it is imported.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    for module, loaded_by in (("lambda_", "Function"), ("s3", "Bucket")):
+        getattr(importlib.import_module(f"pulumi_aws.{module}"), loaded_by)  # the modules are lazy
+
+Json = dict[str, Any]
+
+ROOT = Path(__file__).parents[2]
+REGION, ACCOUNT = "us-west-2", "123456789012"
+
+# ARNs as AWS makes them, so that the policies built from them are real ones; `{}` is the resource's name.
+_ARNS = {
+    "aws:s3/bucket:Bucket": "arn:aws:s3:::{}",
+    "aws:dynamodb/table:Table": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{{}}",
+    "aws:sns/topic:Topic": f"arn:aws:sns:{REGION}:{ACCOUNT}:{{}}",
+    "aws:sqs/queue:Queue": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{{}}",
+    "aws:iam/role:Role": f"arn:aws:iam::{ACCOUNT}:role/{{}}",
+    "aws:lambda/function:Function": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{{}}",
+    "aws:cloudwatch/logGroup:LogGroup": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{{}}",
+    "aws:cloudwatch/eventRule:EventRule": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{{}}",
+}
+_OUTPUTS: dict[str, Callable[[str, Json], Json]] = {
+    "aws:s3/bucket:Bucket": lambda name, _: {"bucket": name},
+    "aws:sqs/queue:Queue": lambda name, _: {"url": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}"},
+    "aws:lambda/function:Function": lambda name, _: {"invokeArn": f"arn:aws:apigateway:{REGION}:lambda:path/{name}"},
+    "aws:apigateway/restApi:RestApi": lambda name, _: {
+        "rootResourceId": f"{name}-root",
+        "executionArn": f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{name}-id",
+    },
+    "aws:apigateway/stage:Stage": lambda _, inputs: {
+        "invokeUrl": f"https://{inputs['restApi']}.execute-api.{REGION}.amazonaws.com/{inputs['stageName']}"
+    },
+    "aws:apigateway/apiKey:ApiKey": lambda name, _: {"value": f"value-of-{name}"},
+}
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One resource. inputs: camelCase, in the clear. secrets: names of the inputs that were marked secret."""
+
+    token: str
+    name: str
+    inputs: Json
+    urn: str
+    parent: str
+    dependencies: frozenset[str]
+    secrets: frozenset[str]
+    is_custom: bool
+
+
+class Engine(mocks.MockMonitor, mocks.Mocks):
+    """Stands where Pulumi's engine would.
+
+    exports: the stack's outputs, in the clear. secret_exports: for each, whether it is secret.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(self)
+        self.declared: list[Declared] = []
+        self.exports: Json = {}
+        self.secret_exports: dict[str, bool] = {}
+        self._request = threading.local()
+
+    def inputs(self, token: str) -> list[Json]:
+        """Inputs of every resource of a type, in no particular order."""
+        return [one.inputs for one in self.declared if one.token == token]
+
+    def named(self, token: str, name: str) -> Declared:
+        found = [one for one in self.declared if (one.token, one.name) == (token, name)]
+        assert len(found) == 1, f"{len(found)} resources are {token} {name}"
+        return found[0]
+
+    def waits_for(self, one: Declared, other: Declared) -> bool:
+        """Whether the engine would create `other` first."""
+        by_urn = {each.urn: each for each in self.declared}
+        seen, todo = set[str](), [one.urn]
+        while todo:
+            for urn in by_urn[todo.pop()].dependencies - seen:
+                seen.add(urn)
+                todo.append(urn)
+        return other.urn in seen
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, Json]:
+        request = self._request.current
+        inputs = {name: _plain(rpc.unwrap_rpc_secret(value)) for name, value in args.inputs.items()}
+        self.declared.append(
+            Declared(
+                token=args.typ,
+                name=args.name,
+                inputs=inputs,
+                urn=self.make_urn(request.parent, args.typ, args.name),  # type: ignore[no-untyped-call]
+                parent=request.parent,
+                dependencies=frozenset(request.dependencies),
+                secrets=frozenset(name for name, value in args.inputs.items() if rpc.is_rpc_secret(value)),
+                is_custom=bool(args.custom),
+            )
+        )
+        if not args.custom:
+            return "", inputs
+        name = str(inputs.get("name", args.name))
+        arn = {"arn": _ARNS[args.typ].format(name)} if args.typ in _ARNS else {}
+        computed = _OUTPUTS[args.typ](name, inputs) if args.typ in _OUTPUTS else {}
+        return f"{name}-id", {"name": name, **inputs, **arn, **computed}
+
+    def call(self, args: mocks.MockCallArgs) -> Any:
+        raise NotImplementedError(f"this engine has no answer for the function {args.token}")
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the SDK's name
+        self._request.current = request  # for new_resource, which is called on the same thread
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
+
+
+def _plain(value: Any) -> Any:
+    """Whole numbers as integers: on the wire there are only floating-point ones."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def build(program: Callable[[], object]) -> Engine:
+    """Everything a program declared, once every registration has landed."""
+    engine = Engine()
+    pulumi.runtime.set_mocks(engine, project="sd-async", stack="dev", preview=False, monitor=engine)
+    pulumi.runtime.test(program)()  # type: ignore[no-untyped-call]
+    return engine
+
+
+def evaluate(config: Mapping[str, str], *, project: str = "sd-async", stack: str = "dev") -> Engine:
+    """The whole of `__main__.py`, as with this configuration: full keys to text, objects as JSON text."""
+    engine = Engine()
+    pulumi.runtime.set_mocks(engine, project=project, stack=stack, preview=False, monitor=engine)
+    pulumi.runtime.set_all_config(dict(config))
+    root = pulumi.runtime.get_root_resource()
+    assert isinstance(root, Stack)
+    exported: Json = {}
+    root.outputs = exported
+
+    def program() -> pulumi.Output[Any]:
+        runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
+        outputs = {name: pulumi.Output.from_input(value) for name, value in exported.items()}
+        are_secret = {name: pulumi.Output.from_input(output.is_secret()) for name, output in outputs.items()}
+        return pulumi.Output.all(
+            pulumi.Output.all(**outputs).apply(engine.exports.update),
+            pulumi.Output.all(**are_secret).apply(engine.secret_exports.update),
+        )
+
+    before = Path.cwd()
+    os.chdir(ROOT)  # Pulumi runs a program in its project's folder
+    try:
+        pulumi.runtime.test(program)()  # type: ignore[no-untyped-call]
+    finally:
+        os.chdir(before)
+    return engine
+
+
+def settings_of(stack_file: Path) -> dict[str, str]:
+    """Configuration of a stack file as Pulumi hands it to a program."""
+    values = yaml.safe_load(stack_file.read_text())["config"]
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
