@@ -172,7 +172,9 @@ def test_another_trigger_is_refused() -> None:
         Autoscaler(scaled)
 
 
-LOADS = st.lists(st.tuples(st.integers(1, 400), st.integers(0, 40), st.integers(0, 40)), max_size=12)
+# Long enough to pass the windows, and often enough without work for agents to go.
+COUNTS = st.one_of(st.just(0), st.integers(0, 12))
+LOADS = st.lists(st.tuples(st.sampled_from([1, 7, 40, 350, 800]), COUNTS, COUNTS), min_size=2, max_size=8)
 SCALINGS = st.fixed_dictionaries(
     {
         "max_replicas": st.integers(3, 12),
@@ -204,6 +206,21 @@ def test_whatever_comes_agents_never_go_to_none_while_there_is_work(
             before = simulation.scaler.replicas
             after = simulation.hold(1, visible=visible, in_flight=in_flight)
             assert after or not before or visible + in_flight == 0
+
+
+@given(SCALINGS, LOADS)
+def test_whatever_comes_the_last_agents_stay_for_the_cooldown(
+    scaling: dict[str, int], loads: list[tuple[int, int, int]]
+) -> None:
+    simulation = Simulation(**scaling)
+    last_work_s = 0.0
+    for seconds, visible, in_flight in loads:
+        for _ in range(seconds):
+            before, at_s = simulation.scaler.replicas, simulation.now_s
+            after = simulation.hold(1, visible=visible, in_flight=in_flight)
+            last_work_s = at_s if visible + in_flight else last_work_s
+            # work between two polls is not seen, so that the cooldown may have begun a poll earlier
+            assert after or not before or at_s - last_work_s > scaling["cooldown_s"] - scaling["polling_interval_s"]
 
 
 @given(SCALINGS, LOADS)
