@@ -9,6 +9,7 @@ import boto3
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ParamValidationError
+from botocore.exceptions import ConnectionError as NoConnectionError
 
 from functions.api.env import Env
 from functions.api.ports import StoreError, UnavailableError
@@ -47,9 +48,10 @@ _BUSY = frozenset(
 )
 _HASH = "body-hash"
 
+_RESERVED = {"#status": "status", "#error": "error", "#agent": "agent"}  # words of DynamoDB's own
 _FAIL = (
     "SET #status = :failed, #error = :error, completed_at_ms = :now, updated_at_ms = :now "
-    "REMOVE outbox, agent, lease_until_ms"
+    "REMOVE outbox, #agent, lease_until_ms"
 )
 # An agent under a live lease will end the job itself; failing it would throw its work away.
 _MAY_FAIL = (
@@ -167,7 +169,7 @@ class AwsStore:
                     Key=_key(job_id),
                     UpdateExpression=_FAIL,
                     ConditionExpression=_MAY_FAIL,
-                    ExpressionAttributeNames={"#status": "status", "#error": "error"},
+                    ExpressionAttributeNames=_RESERVED,
                     ExpressionAttributeValues=_attributes(values),
                     ReturnValues="ALL_NEW",
                 )
@@ -206,7 +208,7 @@ def _translated(call: str) -> Iterator[None]:
         raise kind(f"{call}: {_code(error)}") from error
     except ParamValidationError:
         raise StoreError(f"{call}: ParamValidationError") from None  # its words quote what the caller sent
-    except HTTPClientError as error:
+    except (HTTPClientError, NoConnectionError) as error:
         raise UnavailableError(f"{call}: {type(error).__name__}") from error
     except BotoCoreError as error:
         raise StoreError(f"{call}: {type(error).__name__}") from error
