@@ -195,12 +195,13 @@ def _with_ports(runtimes: Any) -> Any:
     """The runtimes with the port of their type, where they name none."""
     if not isinstance(runtimes, list):
         return runtimes
-    return [
-        {"port": DEFAULT_PORTS[RuntimeType(kind)], **{name: value for name, value in item.items() if value is not None}}
-        if isinstance(item, Mapping) and isinstance(kind := item.get("type"), str) and kind in list(RuntimeType)
-        else item
-        for item in runtimes
-    ]
+    return [_with_port(item) if isinstance(item, Mapping) else item for item in runtimes]
+
+
+def _with_port(runtime: Mapping[str, Any]) -> Mapping[str, Any]:
+    kind = runtime.get("type")
+    known = RuntimeType(kind) if isinstance(kind, str) and kind in list(RuntimeType) else RuntimeType.COMFYUI
+    return {**runtime, "port": DEFAULT_PORTS[known]} if runtime.get("port") is None else runtime
 
 
 def _conflicts(sections: Sections) -> Iterator[str]:
