@@ -1,0 +1,124 @@
+"""REST APIs with their keys, plans and answers."""
+
+from local.deploy.aws import Aws, Json, Kind, Made, named
+
+
+def rest_api(aws: Aws, name: str, given: Json) -> Made:
+    made = aws.client("apigateway").create_rest_api(name=named(name, given))
+    arn = aws.arn("execute-api", made["id"])
+    return made["id"], {"rootResourceId": made["rootResourceId"], "executionArn": arn}
+
+
+def resource(aws: Aws, _name: str, given: Json) -> Made:
+    made = aws.client("apigateway").create_resource(
+        restApiId=given["restApi"], parentId=given["parentId"], pathPart=given["pathPart"]
+    )
+    return made["id"], {"path": made["path"]}
+
+
+def method(aws: Aws, _name: str, given: Json) -> Made:
+    aws.client("apigateway").put_method(
+        restApiId=given["restApi"],
+        resourceId=given["resourceId"],
+        httpMethod=given["httpMethod"],
+        authorizationType=given["authorization"],
+        apiKeyRequired=given["apiKeyRequired"],
+    )
+    return f"agm-{given['restApi']}-{given['resourceId']}-{given['httpMethod']}", {}
+
+
+def integration(aws: Aws, _name: str, given: Json) -> Made:
+    aws.client("apigateway").put_integration(
+        restApiId=given["restApi"],
+        resourceId=given["resourceId"],
+        httpMethod=given["httpMethod"],
+        type=given["type"],
+        integrationHttpMethod=given["integrationHttpMethod"],
+        uri=given["uri"],
+    )
+    return f"agi-{given['restApi']}-{given['resourceId']}-{given['httpMethod']}", {}
+
+
+def response(aws: Aws, _name: str, given: Json) -> Made:
+    status = {"statusCode": given["statusCode"]} if given.get("statusCode") else {}
+    aws.client("apigateway").put_gateway_response(
+        restApiId=given["restApiId"],
+        responseType=given["responseType"],
+        responseTemplates=given["responseTemplates"],
+        **status,
+    )
+    return f"aggr-{given['restApiId']}-{given['responseType']}", {}
+
+
+def deployment(aws: Aws, _name: str, given: Json) -> Made:
+    return aws.client("apigateway").create_deployment(restApiId=given["restApi"])["id"], {}
+
+
+def stage(aws: Aws, _name: str, given: Json) -> Made:
+    api, label = given["restApi"], given["stageName"]
+    aws.client("apigateway").create_stage(restApiId=api, stageName=label, deploymentId=given["deployment"])
+    # on AWS: https://{api}.execute-api.{region}.amazonaws.com/{stage}
+    url = f"{aws.emulator.endpoint}/_aws/execute-api/{api}/{label}"
+    return f"ags-{api}-{label}", {"invokeUrl": url, "executionArn": aws.arn("execute-api", f"{api}/{label}")}
+
+
+def method_settings(aws: Aws, _name: str, given: Json) -> Made:
+    settings = given["settings"]
+    changes = {
+        "metrics/enabled": str(settings["metricsEnabled"]).lower(),
+        "logging/loglevel": settings["loggingLevel"],
+        "logging/dataTrace": str(settings["dataTraceEnabled"]).lower(),
+    }
+    aws.client("apigateway").update_stage(
+        restApiId=given["restApi"],
+        stageName=given["stageName"],
+        patchOperations=[
+            {"op": "replace", "path": f"/{given['methodPath']}/{path}", "value": value}
+            for path, value in changes.items()
+        ],
+    )
+    return f"{given['restApi']}-{given['stageName']}-{given['methodPath']}", {}
+
+
+def account(aws: Aws, _name: str, given: Json) -> Made:
+    change = {"op": "replace", "path": "/cloudwatchRoleArn", "value": given["cloudwatchRoleArn"]}
+    aws.client("apigateway").update_account(patchOperations=[change])
+    return "api-gateway-account", {}
+
+
+def usage_plan(aws: Aws, name: str, given: Json) -> Made:
+    throttle = given["throttleSettings"]
+    made = aws.client("apigateway").create_usage_plan(
+        name=named(name, given),
+        apiStages=[{"apiId": stage["apiId"], "stage": stage["stage"]} for stage in given["apiStages"]],
+        throttle={"rateLimit": throttle["rateLimit"], "burstLimit": throttle["burstLimit"]},
+    )
+    return made["id"], {}
+
+
+def api_key(aws: Aws, name: str, given: Json) -> Made:
+    made = aws.client("apigateway").create_api_key(name=named(name, given), enabled=True)
+    return made["id"], {"value": made["value"]}
+
+
+def usage_plan_key(aws: Aws, _name: str, given: Json) -> Made:
+    aws.client("apigateway").create_usage_plan_key(
+        usagePlanId=given["usagePlanId"], keyId=given["keyId"], keyType=given["keyType"]
+    )
+    return given["keyId"], {}
+
+
+KINDS: dict[str, Kind] = {
+    "aws:apigateway/restApi:RestApi": rest_api,
+    "aws:apigateway/resource:Resource": resource,
+    "aws:apigateway/method:Method": method,
+    "aws:apigateway/integration:Integration": integration,
+    "aws:apigateway/response:Response": response,
+    "aws:apigateway/deployment:Deployment": deployment,
+    "aws:apigateway/stage:Stage": stage,
+    "aws:apigateway/methodSettings:MethodSettings": method_settings,
+    "aws:apigateway/account:Account": account,
+    "aws:apigateway/usagePlan:UsagePlan": usage_plan,
+    "aws:apigateway/apiKey:ApiKey": api_key,
+    "aws:apigateway/usagePlanKey:UsagePlanKey": usage_plan_key,
+}

@@ -1,0 +1,88 @@
+"""Topics, queues, schedules and log groups."""
+
+from local.deploy.aws import Aws, Json, Kind, Made, named
+
+_QUEUE_ATTRIBUTES = {
+    "visibilityTimeoutSeconds": "VisibilityTimeout",
+    "messageRetentionSeconds": "MessageRetentionPeriod",
+    "receiveWaitTimeSeconds": "ReceiveMessageWaitTimeSeconds",
+    "sqsManagedSseEnabled": "SqsManagedSseEnabled",
+    "redrivePolicy": "RedrivePolicy",
+}
+
+
+def topic(aws: Aws, name: str, given: Json) -> Made:
+    attributes = {"KmsMasterKeyId": given["kmsMasterKeyId"]} if "kmsMasterKeyId" in given else {}
+    label = named(name, given)
+    arn = aws.client("sns").create_topic(Name=label, Attributes=attributes)["TopicArn"]
+    return arn, {"arn": arn, "name": label}
+
+
+def subscription(aws: Aws, _name: str, given: Json) -> Made:
+    attributes = {"RawMessageDelivery": "true" if given.get("rawMessageDelivery") else "false"}
+    if "filterPolicy" in given:
+        attributes["FilterPolicy"] = given["filterPolicy"]
+    arn = aws.client("sns").subscribe(
+        TopicArn=given["topic"],
+        Protocol=given["protocol"],
+        Endpoint=given["endpoint"],
+        Attributes=attributes,
+        ReturnSubscriptionArn=True,
+    )["SubscriptionArn"]
+    return arn, {"arn": arn}
+
+
+def queue(aws: Aws, name: str, given: Json) -> Made:
+    attributes = {
+        attribute: str(given[field]).lower() if isinstance(given[field], bool) else str(given[field])
+        for field, attribute in _QUEUE_ATTRIBUTES.items()
+        if field in given
+    }
+    label = named(name, given)
+    url = aws.client("sqs").create_queue(QueueName=label, Attributes=attributes)["QueueUrl"]
+    return url, {"url": url, "name": label, "arn": aws.arn("sqs", label)}
+
+
+def redrive_allow_policy(aws: Aws, _name: str, given: Json) -> Made:
+    return _queue_attribute(aws, given, "RedriveAllowPolicy", given["redriveAllowPolicy"])
+
+
+def queue_policy(aws: Aws, _name: str, given: Json) -> Made:
+    return _queue_attribute(aws, given, "Policy", given["policy"])
+
+
+def _queue_attribute(aws: Aws, given: Json, attribute: str, value: str) -> Made:
+    aws.client("sqs").set_queue_attributes(QueueUrl=given["queueUrl"], Attributes={attribute: value})
+    return given["queueUrl"], {}
+
+
+def rule(aws: Aws, name: str, given: Json) -> Made:
+    label = named(name, given)
+    arn = aws.client("events").put_rule(Name=label, ScheduleExpression=given["scheduleExpression"])["RuleArn"]
+    return label, {"name": label, "arn": arn}
+
+
+def target(aws: Aws, name: str, given: Json) -> Made:
+    aws.client("events").put_targets(Rule=given["rule"], Targets=[{"Id": name, "Arn": given["arn"]}])
+    return f"{given['rule']}-{name}", {"targetId": name}
+
+
+def log_group(aws: Aws, name: str, given: Json) -> Made:
+    label = named(name, given)
+    client = aws.client("logs")
+    client.create_log_group(logGroupName=label)
+    if given.get("retentionInDays"):
+        client.put_retention_policy(logGroupName=label, retentionInDays=given["retentionInDays"])
+    return label, {"name": label, "arn": aws.arn("logs", f"log-group:{label}")}
+
+
+KINDS: dict[str, Kind] = {
+    "aws:sns/topic:Topic": topic,
+    "aws:sns/topicSubscription:TopicSubscription": subscription,
+    "aws:sqs/queue:Queue": queue,
+    "aws:sqs/redriveAllowPolicy:RedriveAllowPolicy": redrive_allow_policy,
+    "aws:sqs/queuePolicy:QueuePolicy": queue_policy,
+    "aws:cloudwatch/eventRule:EventRule": rule,
+    "aws:cloudwatch/eventTarget:EventTarget": target,
+    "aws:cloudwatch/logGroup:LogGroup": log_group,
+}

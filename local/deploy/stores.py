@@ -1,0 +1,90 @@
+"""Buckets and tables."""
+
+from local.deploy.aws import Aws, Json, Kind, Made, named, pascal
+
+
+def bucket(aws: Aws, name: str, given: Json) -> Made:
+    label = str(given.get("bucket") or named(name, given))
+    region = {"LocationConstraint": aws.emulator.region}
+    aws.client("s3").create_bucket(Bucket=label, CreateBucketConfiguration=region)
+    domain = f"{label}.s3.{aws.emulator.region}.amazonaws.com"
+    return label, {"bucket": label, "arn": f"arn:aws:s3:::{label}", "bucketRegionalDomainName": domain}
+
+
+def bucket_access(aws: Aws, _name: str, given: Json) -> Made:
+    flags = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
+    aws.client("s3").put_public_access_block(
+        Bucket=given["bucket"],
+        PublicAccessBlockConfiguration=pascal({flag: bool(given.get(flag)) for flag in flags}),
+    )
+    return given["bucket"], {}
+
+
+def bucket_encryption(aws: Aws, _name: str, given: Json) -> Made:
+    rules = [
+        {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": default["sseAlgorithm"]}}
+        for rule in given["rules"]
+        if (default := rule.get("applyServerSideEncryptionByDefault"))
+    ]
+    aws.client("s3").put_bucket_encryption(Bucket=given["bucket"], ServerSideEncryptionConfiguration={"Rules": rules})
+    return given["bucket"], {}
+
+
+def bucket_lifecycle(aws: Aws, _name: str, given: Json) -> Made:
+    rules = [pascal({**rule, "ID": rule["id"]}) for rule in given["rules"]]
+    for rule in rules:
+        del rule["Id"]
+    aws.client("s3").put_bucket_lifecycle_configuration(Bucket=given["bucket"], LifecycleConfiguration={"Rules": rules})
+    return given["bucket"], {}
+
+
+def bucket_policy(aws: Aws, _name: str, given: Json) -> Made:
+    aws.client("s3").put_bucket_policy(Bucket=given["bucket"], Policy=given["policy"])
+    return given["bucket"], {}
+
+
+def bucket_versioning(aws: Aws, _name: str, given: Json) -> Made:
+    aws.client("s3").put_bucket_versioning(
+        Bucket=given["bucket"], VersioningConfiguration={"Status": given["versioningConfiguration"]["status"]}
+    )
+    return given["bucket"], {}
+
+
+def table(aws: Aws, name: str, given: Json) -> Made:
+    label = named(name, given)
+    indexes = [
+        {
+            "IndexName": index["name"],
+            "KeySchema": [pascal(key) for key in index["keySchemas"]],
+            "Projection": {"ProjectionType": index["projectionType"]},
+        }
+        for index in given.get("globalSecondaryIndexes", [])
+    ]
+    client = aws.client("dynamodb")
+    client.create_table(
+        TableName=label,
+        BillingMode=given["billingMode"],
+        KeySchema=[{"AttributeName": given["hashKey"], "KeyType": "HASH"}],
+        AttributeDefinitions=[
+            {"AttributeName": attribute["name"], "AttributeType": attribute["type"]}
+            for attribute in given["attributes"]
+        ],
+        GlobalSecondaryIndexes=indexes,
+    )
+    client.get_waiter("table_exists").wait(TableName=label, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    client.update_time_to_live(
+        TableName=label,
+        TimeToLiveSpecification={"AttributeName": given["ttl"]["attributeName"], "Enabled": given["ttl"]["enabled"]},
+    )
+    return label, {"name": label, "arn": aws.arn("dynamodb", f"table/{label}")}
+
+
+KINDS: dict[str, Kind] = {
+    "aws:s3/bucket:Bucket": bucket,
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": bucket_access,
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": bucket_encryption,
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": bucket_lifecycle,
+    "aws:s3/bucketPolicy:BucketPolicy": bucket_policy,
+    "aws:s3/bucketVersioning:BucketVersioning": bucket_versioning,
+    "aws:dynamodb/table:Table": table,
+}
