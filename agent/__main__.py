@@ -1,0 +1,80 @@
+"""`python -m agent`: the one place that names edges.
+
+Exit codes: 0 stopped by SIGTERM or SIGINT with its job finished or given back; 1 a bug; 2 the environment is wrong;
+3 the runtime did not come back; 4 AWS refuses this agent.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+
+from agent import aws, health, telemetry
+from agent.attempt import Ports
+from agent.config import Config, load
+from agent.edges.clock import SystemClock
+from agent.edges.comfyui import ComfyUI
+from agent.edges.download import HttpsDownload
+from agent.edges.dynamodb import DynamoStore
+from agent.edges.s3 import S3Files
+from agent.edges.sns import SnsTopic
+from agent.edges.sqs import SqsQueue
+from agent.errors import AwsUnusableError, ConfigError, FatalError, RuntimeGoneError
+from agent.telemetry import LOGGER
+from agent.worker import Worker
+from sd_async.contract.jobs import RuntimeType
+
+BACKENDS = {RuntimeType.COMFYUI: ComfyUI}
+EXIT_CODES: Mapping[type[FatalError], int] = {ConfigError: 2, RuntimeGoneError: 3, AwsUnusableError: 4}
+
+
+def main() -> int:
+    telemetry.configure("INFO")
+    try:
+        config = load(os.environ)
+        telemetry.configure(config.log_level)
+        asyncio.run(_serve(config))
+    except ConfigError as error:
+        LOGGER.critical("configuration error", extra={"fields": {"problems": error.problems}})
+        return EXIT_CODES[ConfigError]
+    except FatalError as error:
+        LOGGER.critical("agent ends", extra={"fields": {"error": f"{error.code}: {error.message}"}})
+        return EXIT_CODES.get(type(error), 1)
+    except Exception:  # noqa: BLE001 - the process boundary: a bug ends in one JSON line and a code
+        LOGGER.critical("agent ends", exc_info=True)
+        return 1
+    return 0
+
+
+async def _serve(config: Config) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    async with _ports(config) as ports, health.serving(config.pod_ip, config.health_port, ports.backend.ready):
+        LOGGER.info("agent started", extra={"fields": {"agent": config.agent_id, "runtime": config.runtime_name}})
+        await Worker(config, ports, stop).run()
+        LOGGER.info("agent stopped", extra={"fields": {"agent": config.agent_id}})
+
+
+@contextlib.asynccontextmanager
+async def _ports(config: Config) -> AsyncIterator[Ports]:
+    clients = aws.clients(config.region, config.endpoint_url)
+    files = S3Files(clients.s3, config.output_bucket)
+    backend = BACKENDS[config.runtime_type](config.runtime_url, config.agent_id)
+    async with contextlib.aclosing(backend):
+        yield Ports(
+            queue=SqsQueue(clients.sqs, config.queue_url),
+            store=DynamoStore(clients.dynamodb, config.jobs_table),
+            topic=SnsTopic(clients.sns, config.results_topic_arn),
+            files=files,
+            sources={"s3": files, "https": HttpsDownload()},
+            backend=backend,
+            clock=SystemClock(),
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""AWS clients, and AWS's ways to say no as the agent's own errors."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import boto3
+from botocore.config import Config as BotoConfig
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+
+from agent.errors import AgentError, AwsRefusedError, AwsUnavailableError, AwsUnusableError
+
+if TYPE_CHECKING:  # stubs only; the image does not carry them
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Only one long poll, one heartbeat and one job's own call are ever under way together, on each service.
+POOL_CONNECTIONS = 4
+CONNECT_TIMEOUT_S = 5
+READ_TIMEOUT_S = 30  # the longest long poll is 20 s
+
+_UNUSABLE = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthorizationError",
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "NoSuchBucket",
+        "NotFound",
+        "QueueDoesNotExist",
+        "ResourceNotFoundException",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+_THROTTLED = frozenset(
+    {
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "SlowDown",
+        "Throttled",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TransactionConflictException",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """Built once; boto3 clients may be shared between threads."""
+
+    sqs: "SQSClient"
+    s3: "S3Client"
+    sns: "SNSClient"
+    dynamodb: "DynamoDBClient"
+
+
+def clients(region: str, endpoint_url: str | None) -> Clients:
+    """Raises: AwsUnusableError."""
+    session = boto3.session.Session(region_name=region)
+    config = BotoConfig(
+        retries={"mode": "standard", "max_attempts": 3},
+        max_pool_connections=POOL_CONNECTIONS,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=READ_TIMEOUT_S,
+    )
+    # An emulator has one name for all buckets, so the bucket's name goes into the path there.
+    for_s3 = config.merge(BotoConfig(signature_version="s3v4", s3={"addressing_style": "path"}))
+    try:
+        return Clients(
+            sqs=session.client("sqs", config=config, endpoint_url=endpoint_url),
+            s3=session.client("s3", config=for_s3 if endpoint_url else config, endpoint_url=endpoint_url),
+            sns=session.client("sns", config=config, endpoint_url=endpoint_url),
+            dynamodb=session.client("dynamodb", config=config, endpoint_url=endpoint_url),
+        )
+    except (BotoCoreError, ValueError) as error:
+        raise AwsUnusableError(f"The AWS clients cannot be made: {error}.") from error
+
+
+async def call(method: Callable[P, T], /, *arguments: P.args, **named: P.kwargs) -> T:
+    """Result of a blocking call, made in a thread. Raises: TransientError, FatalError."""
+    try:
+        return await asyncio.to_thread(method, *arguments, **named)
+    except (BotoCoreError, ClientError) as error:
+        raise translated(error) from error
+
+
+def error_code(error: BaseException | None) -> str:
+    """AWS's own code of the error, or of the one that it was translated from; empty for any other."""
+    if isinstance(error, AgentError):
+        error = error.__cause__
+    return error.response.get("Error", {}).get("Code", "") if isinstance(error, ClientError) else ""
+
+
+def translated(error: BotoCoreError | ClientError) -> AgentError:
+    if isinstance(error, ClientError):
+        return _of_answer(error)
+    if isinstance(error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError):
+        return AwsUnusableError(f"AWS credentials are missing: {error}")
+    return AwsUnavailableError(f"AWS cannot be reached ({type(error).__name__}).")
+
+
+def _of_answer(error: ClientError) -> AgentError:
+    code = error_code(error)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    what = f"{code or status} on {error.operation_name}"
+    if code in _THROTTLED or status >= 500 or status == 429:
+        return AwsUnavailableError(f"AWS is busy or failing: {what}.")
+    if code in _UNUSABLE:
+        return AwsUnusableError(f"AWS refuses this agent: {what}.")
+    return AwsRefusedError(f"AWS refuses the call: {what}.")

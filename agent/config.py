@@ -1,0 +1,152 @@
+"""The agent's environment as one frozen value; every problem is told at once, by the variable's name."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from agent.errors import ConfigError
+from sd_async.contract.jobs import RuntimeType
+from sd_async.contract.limits import MAX_TIMEOUT_S
+
+SERVED_TYPES = (RuntimeType.COMFYUI,)
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Times are seconds. file_buckets: all that `s3://` files may come from, the input bucket among them."""
+
+    agent_id: str
+    pod_ip: str
+    runtime_name: str
+    runtime_type: RuntimeType
+    runtime_url: str
+    queue_url: str
+    jobs_table: str
+    results_topic_arn: str
+    output_bucket: str
+    input_bucket: str
+    file_buckets: frozenset[str]
+    job_timeout_s: int
+    visibility_s: int
+    heartbeat_s: int
+    lease_s: int
+    max_attempts: int
+    grace_period_s: int
+    retention_days: int
+    health_port: int
+    log_level: str
+    region: str
+    endpoint_url: str | None
+
+
+def load(environment: Mapping[str, str]) -> Config:
+    """Raises: ConfigError with one sentence per variable."""
+    read = _Reader(environment)
+    input_bucket = read.text("SD_INPUT_BUCKET")
+    lease_s = read.whole("SD_LEASE_S", 3, MAX_TIMEOUT_S, default=60)
+    values: dict[str, Any] = {
+        "agent_id": read.text("SD_AGENT_ID"),
+        "pod_ip": read.address("SD_POD_IP"),
+        "runtime_name": read.text("SD_RUNTIME_NAME"),
+        "runtime_type": read.runtime_type("SD_RUNTIME_TYPE"),
+        "runtime_url": read.url("SD_RUNTIME_URL"),
+        "queue_url": read.url("SD_QUEUE_URL"),
+        "jobs_table": read.text("SD_JOBS_TABLE"),
+        "results_topic_arn": read.text("SD_RESULTS_TOPIC_ARN"),
+        "output_bucket": read.text("SD_OUTPUT_BUCKET"),
+        "input_bucket": input_bucket,
+        "file_buckets": frozenset({input_bucket, *read.names("SD_FILE_BUCKETS")}),
+        "job_timeout_s": read.whole("SD_JOB_TIMEOUT_S", 1, MAX_TIMEOUT_S),
+        "visibility_s": read.whole("SD_VISIBILITY_S", 1, 43200),
+        "heartbeat_s": read.whole("SD_HEARTBEAT_S", 1, MAX_TIMEOUT_S, default=5),
+        "lease_s": lease_s,
+        "max_attempts": read.whole("SD_MAX_ATTEMPTS", 1, 1000),
+        "grace_period_s": read.whole("SD_GRACE_PERIOD_S", 1, MAX_TIMEOUT_S + 600),
+        "retention_days": read.whole("SD_RETENTION_DAYS", 1, 3650),
+        "health_port": read.whole("SD_HEALTH_PORT", 1, 65535, default=8081),
+        "log_level": read.one_of("SD_LOG_LEVEL", LOG_LEVELS, default="INFO"),
+        "region": read.text("AWS_REGION"),
+        "endpoint_url": read.url("AWS_ENDPOINT_URL") if environment.get("AWS_ENDPOINT_URL") else None,
+    }
+    if lease_s < 3 * values["heartbeat_s"]:
+        read.refuse(
+            "SD_LEASE_S",
+            f"is {lease_s} and must be at least three heartbeats of {values['heartbeat_s']} s (SD_HEARTBEAT_S)",
+        )
+    if read.problems:
+        raise ConfigError(read.problems)
+    return Config(**values)
+
+
+class _Reader:
+    """Reads variables and notes what is wrong with them; a bad one reads as a value that is never used."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.problems: list[str] = []
+
+    def refuse(self, name: str, what: str) -> None:
+        self.problems.append(f"{name} {what}.")
+
+    def text(self, name: str) -> str:
+        value = self._environment.get(name, "").strip()
+        if not value:
+            self.refuse(name, "is not set")
+        return value
+
+    def names(self, name: str) -> list[str]:
+        return [part.strip() for part in self._environment.get(name, "").split(",") if part.strip()]
+
+    def whole(self, name: str, low: int, high: int, *, default: int | None = None) -> int:
+        given = self._environment.get(name, "").strip()
+        if not given and default is not None:
+            return default
+        if not given:
+            self.refuse(name, "is not set")
+        elif not given.isascii() or not given.isdigit() or not low <= int(given) <= high:
+            self.refuse(name, f"is `{given}` and must be a whole number from {low} to {high}")
+        else:
+            return int(given)
+        return low
+
+    def one_of(self, name: str, choices: tuple[str, ...], *, default: str) -> str:
+        value = self._environment.get(name, "").strip() or default
+        if value not in choices:
+            self.refuse(name, f"is `{value}` and must be one of {', '.join(choices)}")
+        return value
+
+    def runtime_type(self, name: str) -> RuntimeType:
+        value = self.text(name)
+        if value in SERVED_TYPES:
+            return RuntimeType(value)
+        if value in list(RuntimeType):
+            self.refuse(name, f"is `{value}`, which this agent does not drive yet; it drives {', '.join(SERVED_TYPES)}")
+        elif value:
+            self.refuse(name, f"is `{value}` and must be one of {', '.join(SERVED_TYPES)}")
+        return SERVED_TYPES[0]
+
+    def url(self, name: str) -> str:
+        value = self.text(name)
+        if value and not _is_url(value):
+            self.refuse(name, f"is `{value}` and must be an http:// or https:// address")
+        return value.rstrip("/")
+
+    def address(self, name: str) -> str:
+        value = self.text(name)
+        try:
+            ipaddress.ip_address(value)
+        except ValueError:
+            if value:
+                self.refuse(name, f"is `{value}` and must be an IP address")
+        return value
+
+
+def _is_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

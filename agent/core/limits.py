@@ -1,0 +1,21 @@
+"""Bounds of the agent, each with its source."""
+
+POLL_WAIT_S = 20  # SQS's longest long poll (ReceiveMessage, WaitTimeSeconds)
+MAX_FILE_BYTES = 64 * 1024 * 1024  # a 16-bit 4K picture is about 50 MB; ComfyUI itself takes 100 MiB
+# A whole message: the API takes 4 MiB of input, and our own fields around it are far below as much again.
+MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+RUNTIME_WAIT_S = 300  # a restarted ComfyUI is ready in 5 s; custom nodes and a cold disk take minutes
+
+_BACKOFF_FIRST_S = 5
+_BACKOFF_MAX_S = 300
+_SHUTDOWN_MARGIN_S = 15  # interrupt, give the claim back, show the message: three calls, with botocore's retries
+
+
+def backoff_s(receive_count: int) -> int:
+    """Seconds until the next delivery: 5, 10, 20 ... 300. receive_count: from 1."""
+    return int(min(_BACKOFF_FIRST_S * 2 ** min(receive_count - 1, 16), _BACKOFF_MAX_S))
+
+
+def drain_s(grace_period_s: float) -> float:
+    """Seconds a running job may go on after SIGTERM: the grace period less what giving it back takes."""
+    return max(grace_period_s - _SHUTDOWN_MARGIN_S, grace_period_s / 2)

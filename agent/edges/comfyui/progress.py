@@ -1,0 +1,106 @@
+"""Progress of one prompt, from the messages of ComfyUI's socket. They are hints: the history decides."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from agent.ports import Report
+from sd_async.contract.jobs import Progress
+
+_MAY_HAVE_ENDED = frozenset({"execution_success", "execution_error", "execution_interrupted", "status"})
+
+
+class Tracker:
+    """Follows one prompt; `report` gets a new Progress with every message that changes it."""
+
+    def __init__(self, run_id: str, graph: Mapping[str, Any], report: Report) -> None:
+        self._run_id = run_id
+        self._classes = {node_id: node.get("class_type") for node_id, node in graph.items()}
+        self._report = report
+        self._done: set[str] = set()
+        self._current: str | None = None
+        self._step, self._steps = 0, 0
+        self._value = 0.0
+
+    def take(self, frame: str | bytes) -> bool:
+        """Whether the history should be asked now. Never raises: any frame may come."""
+        if isinstance(frame, bytes):
+            return False  # a preview picture
+        try:
+            message = msgspec.json.decode(frame, type=_Message)
+        except msgspec.DecodeError:
+            return False
+        data = message.data
+        if data.get("prompt_id", self._run_id) != self._run_id:
+            return False
+        match message.type:
+            case "execution_cached":
+                self._cached(data)
+            case "executing":
+                self._executing(data)
+            case "progress":
+                self._progress(data)
+            case "progress_state":
+                self._progress_state(data)
+        is_last = message.type == "executing" and not isinstance(data.get("node"), str)
+        return is_last or message.type in _MAY_HAVE_ENDED
+
+    def _cached(self, data: dict[str, Any]) -> None:
+        nodes = data.get("nodes")
+        if isinstance(nodes, list):
+            self._done |= {node for node in nodes if isinstance(node, str) and node in self._classes}
+            self._tell()
+
+    def _executing(self, data: dict[str, Any]) -> None:
+        node = data.get("node")
+        if not isinstance(node, str):
+            return
+        if self._current not in {None, node}:
+            self._done.add(str(self._current))
+        self._current, self._step, self._steps = node, 0, 0
+        self._tell()
+
+    def _progress(self, data: dict[str, Any]) -> None:
+        self._step, self._steps = _whole(data.get("value")), _whole(data.get("max"))
+        self._tell()
+
+    def _progress_state(self, data: dict[str, Any]) -> None:
+        nodes = data.get("nodes")
+        for node_id, state in nodes.items() if isinstance(nodes, dict) else ():
+            if not isinstance(state, dict):
+                continue
+            if state.get("state") == "finished":
+                self._done.add(node_id)
+            elif state.get("state") == "running":
+                self._current = node_id
+                self._step, self._steps = _whole(state.get("value")), _whole(state.get("max"))
+        self._tell()
+
+    def _tell(self) -> None:
+        total = max(len(self._classes), 1)
+        done = len(self._done & self._classes.keys())
+        part = min(self._step / self._steps, 1.0) if self._steps > 0 and self._current not in self._done else 0.0
+        # It never goes back, though a node made anew by another (expansion) has its own count.
+        self._value = max(self._value, min((done + part) / total, 1.0))
+        self._report(
+            Progress(
+                value=round(self._value, 4),
+                nodes_done=done,
+                nodes_total=total,
+                current_node=self._current,
+                current_node_class=self._classes.get(self._current) if self._current else None,
+                step=self._step,
+                steps=self._steps,
+            )
+        )
+
+
+class _Message(msgspec.Struct):
+    type: str
+    data: dict[str, Any] = {}
+
+
+def _whole(value: Any) -> int:
+    """Counts arrive as numbers of either kind; anything else, NaN too, counts for nothing."""
+    return max(int(value), 0) if isinstance(value, int | float) and abs(value) < 1e15 else 0

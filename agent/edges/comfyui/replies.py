@@ -1,0 +1,121 @@
+"""ComfyUI's answers as values, or as the agent's errors."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from agent.errors import (
+    InvalidWorkflowError,
+    NodeFailedError,
+    RuntimeFaultError,
+    RuntimeGoneError,
+)
+from sd_async.contract.codec import encode
+
+# A DynamoDB item ends at 400 KB, and the reasons of a large graph, each with a node's whole input lists, do not.
+_MAX_NODE_ERRORS_BYTES = 128 * 1024
+_MAX_MESSAGE_CHARS = 8 * 1024
+# DynamoDB numbers end at 1e126; ComfyUI's bounds include the largest float and infinity.
+_MAX_NUMBER = 1e125
+
+
+def check_accepted(status: int, document: Any) -> None:
+    """document: the answer to `POST /prompt`, None when it is no JSON object.
+
+    A graph of which only a part is valid is accepted by ComfyUI, but it is not what the client asked for.
+    Raises: InvalidWorkflowError, RuntimeFaultError.
+    """
+    answer: Mapping[str, Any] = document if isinstance(document, dict) else {}
+    node_errors = _node_errors(answer.get("node_errors"))
+    if status == 200:
+        if node_errors:
+            raise _invalid("Part of the workflow is invalid; nothing of it was run.", node_errors)
+        return
+    if status == 413:
+        raise InvalidWorkflowError("The runtime refuses the workflow as too large.")
+    if status != 400:
+        raise RuntimeFaultError(f"The runtime answers {status} to a workflow.")
+    error = answer.get("error")
+    raise _invalid(_refusal(error), node_errors)
+
+
+def outputs_of(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """`{node id: {kind: [items]}}` of a history entry.
+
+    Raises: NodeFailedError; RuntimeFaultError when somebody else interrupted it; RuntimeGoneError for a lost GPU.
+    """
+    status = entry.get("status")
+    status = status if isinstance(status, dict) else {}
+    if status.get("status_str") != "success":
+        _raise_for(status.get("messages"))
+    outputs = entry.get("outputs")
+    return outputs if isinstance(outputs, dict) else {}
+
+
+def _raise_for(messages: Any) -> NoReturn:
+    # Interrupted looks like an error, and only the last message tells.
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    kind, data = last if isinstance(last, list) and len(last) == 2 else ("", {})
+    if kind != "execution_error" or not isinstance(data, dict):
+        raise RuntimeFaultError("The runtime ended the workflow without a result, as by an interruption.")
+    exception, words = str(data.get("exception_type", "")), str(data.get("exception_message", "")).strip()
+    if exception == "torch.AcceleratorError" or words.startswith("CUDA error"):
+        raise RuntimeGoneError("The GPU is in a bad state and the runtime needs a restart.")
+    raise NodeFailedError(
+        f"{exception}: {words}"[:_MAX_MESSAGE_CHARS] if exception else words[:_MAX_MESSAGE_CHARS],
+        node_id=_text(data.get("node_id")),
+        class_type=_text(data.get("node_type")),
+    )
+
+
+def _refusal(error: Any) -> str:
+    if not isinstance(error, dict):
+        return str(error or "The runtime refuses the workflow.")
+    message, details = str(error.get("message", "")), str(error.get("details", ""))
+    return f"{message}: {details}" if details else message
+
+
+def _invalid(message: str, node_errors: dict[str, Any]) -> InvalidWorkflowError:
+    node_id, node = next(iter(node_errors.items()), (None, {}))
+    class_type = node.get("class_type") if isinstance(node, dict) else None
+    return InvalidWorkflowError(
+        message[:_MAX_MESSAGE_CHARS],
+        node_id=node_id,
+        class_type=_text(class_type),
+        node_errors=_bounded(node_errors) or None,
+    )
+
+
+def _node_errors(value: Any) -> dict[str, Any]:
+    plain = _storable(value)
+    return plain if isinstance(plain, dict) else {}
+
+
+def _bounded(node_errors: dict[str, Any]) -> dict[str, Any]:
+    if len(encode(node_errors)) <= _MAX_NODE_ERRORS_BYTES:
+        return node_errors
+    # The lists of what would have been allowed are what is large; what was wrong is in the words beside them.
+    short: dict[str, Any] = _without(node_errors, "input_config")
+    while len(encode(short)) > _MAX_NODE_ERRORS_BYTES:
+        short.popitem()
+    return short
+
+
+def _without(value: Any, key: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _without(item, key) for name, item in value.items() if name != key}
+    return [_without(item, key) for item in value] if isinstance(value, list) else value
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _storable(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, int | float) and not (math.isfinite(value) and abs(value) < _MAX_NUMBER):
+        return str(value)
+    return value
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,146 @@
+"""What the worker needs of the world, as Protocols; `agent/edges` and `tests/support/fakes.py` implement them."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from sd_async.contract.jobs import JobError, Progress
+from sd_async.contract.records import Phases, Record, StoredOutput
+from sd_async.contract.states import Status
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One receipt of a message. receive_count: receipts so far, this one included. sent_at_ms: epoch."""
+
+    message_id: str
+    receipt: str
+    body: str
+    receive_count: int
+    sent_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to write about a job until its lease ends; `attempt` is the fence."""
+
+    job_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a job ends. status: a final one."""
+
+    status: Status
+    completed_at_ms: int
+    phases: Phases
+    progress: Progress
+    outputs: Sequence[StoredOutput] = ()
+    error: JobError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One attempt for a runtime.
+
+    run_id: a lower-case UUID, new with every attempt. label: `<job id>-<attempt>`, for names at the runtime.
+    files: name -> local file; the name stands in `input` where the file goes.
+    """
+
+    run_id: str
+    label: str
+    input: Mapping[str, Any]
+    files: Mapping[str, Path]
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One thing a runtime made. name: unique in its job, without slashes. source: the backend's own address of it."""
+
+    name: str
+    type: str
+    content_type: str
+    node_id: str | None
+    source: Any
+
+
+class Clock(Protocol):
+    """monotonic_s only ever grows; now_ms is the time of day, in milliseconds since the epoch."""
+
+    def now_ms(self) -> int: ...
+    def monotonic_s(self) -> float: ...
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Queue(Protocol):
+    """Raises: TransientError, FatalError."""
+
+    async def receive(self, wait_s: int) -> Delivery | None:
+        """One message, or None after `wait_s`. Canceled at once; what arrives after that is given back."""
+
+    async def extend(self, delivery: Delivery, visibility_s: int) -> bool:
+        """Hide it for so long from now on; 0 shows it at once. False when it is no longer in flight."""
+
+    async def delete(self, delivery: Delivery) -> None: ...
+
+
+class Store(Protocol):
+    """The job table. Raises: LeaseLostError when the claim is no longer held, TransientError, FatalError."""
+
+    async def get(self, job_id: str) -> Record | None: ...
+
+    async def create(self, record: Record) -> bool:
+        """False when there is one already."""
+
+    async def claim(self, seen: Record, *, agent: str, now_ms: int, lease_until_ms: int) -> Record | None:
+        """The record with `attempt` one higher, or None when it changed since it was seen.
+
+        A queued job becomes running; one whose lease ended stays running or canceling.
+        """
+
+    async def beat(self, claim: Claim, *, now_ms: int, lease_until_ms: int, progress: Progress) -> Status: ...
+
+    async def finish(self, claim: Claim, ending: Ending) -> Record: ...
+
+    async def release(self, claim: Claim, *, now_ms: int, waiting: str) -> bool:
+        """Back to queued. False when it is being canceled, which is then for the holder to finish."""
+
+
+class Topic(Protocol):
+    """Raises: TransientError, FatalError."""
+
+    async def publish(self, body: bytes, attributes: Mapping[str, str]) -> None: ...
+
+
+class Source(Protocol):
+    """Where input files come from, one per URL scheme."""
+
+    async def fetch(self, url: str, target: Path, max_bytes: int) -> int:
+        """Bytes written to `target`. Raises: BadFileError, SourceUnavailableError, TransientError."""
+
+
+class Files(Source, Protocol):
+    """The buckets; as a Source it reads `s3://bucket/key`."""
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes], content_type: str) -> int:
+        """Bytes stored in the output bucket. Raises: TransientError, FatalError, whatever `chunks` raises."""
+
+
+class Backend(Protocol):
+    """A runtime. Raises: JobError leaves, RuntimeLostError, RuntimeFaultError."""
+
+    async def ready(self) -> bool:
+        """Whether it answers; true while it is busy. Raises nothing."""
+
+    async def reset(self) -> None:
+        """Stop what an earlier process of this agent left behind."""
+
+    async def run(self, work: Work, report: Report) -> Sequence[Artifact]:
+        """At least one. Canceled, or failing, it tells the runtime to stop first."""
+
+    def read(self, artifact: Artifact) -> AsyncGenerator[bytes, None]:
+        """Its bytes, in pieces; whoever stops early closes it."""

@@ -1,0 +1,37 @@
+"""Work that is watched: whichever of its guards raises first ends it."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Never, TypeVar
+
+T = TypeVar("T")
+
+
+async def first_of(work: Coroutine[Any, Any, T], *guards: Coroutine[Any, Any, Never]) -> T:
+    """Result of `work`, unless a guard raises before it ends. All are over when this returns.
+
+    Raises: whatever `work` or the first guard raises; RuntimeError when a guard ends without a word.
+    """
+    working = asyncio.create_task(work)
+    watching = [asyncio.create_task(guard) for guard in guards]
+    everything = {working, *watching}
+    try:
+        done, _ = await asyncio.wait(everything, return_when=asyncio.FIRST_COMPLETED)
+        # A result that came in the same turn as an alarm is still a result; writing it is fenced anyway.
+        if working in done:
+            return working.result()
+        raise done.pop().exception() or RuntimeError("a guard ended though its work went on")
+    finally:
+        for task in everything:
+            task.cancel()
+        await asyncio.gather(*everything, return_exceptions=True)
+
+
+async def undisturbed(work: Coroutine[Any, Any, T]) -> T:
+    """Result of `work`, which goes on to its end even when the caller is canceled meanwhile."""
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
