@@ -23,7 +23,7 @@ def decode(data: bytes | str, type_: type[T], *, where: str = "") -> T:
         return msgspec.json.decode(data, type=type_)
     except msgspec.ValidationError as error:
         raise _refusal(error, where) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise ContractError("invalid_json", f"The body is not JSON: {error}.", where or None) from error
     except RecursionError as error:
         raise ContractError("invalid_json", "The body is nested too deeply.", where or None) from error
