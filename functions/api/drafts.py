@@ -47,6 +47,14 @@ _V1ALPHA2 = _Fields(
     client_id="task.metadata.id",
     context="task.metadata.context",
 )
+_V1ALPHA1 = _Fields(
+    runtime="alwayson_scripts.sd_model_checkpoint",
+    type="alwayson_scripts.task",
+    input="",
+    prefix="alwayson_scripts.save_dir",
+    client_id="alwayson_scripts.id_task",
+    context="",
+)
 
 
 def v1_draft(document: Mapping[str, Any], env: Env) -> Draft:
@@ -71,6 +79,11 @@ def v1_draft(document: Mapping[str, Any], env: Env) -> Draft:
 def v1alpha2_draft(document: Mapping[str, Any], env: Env) -> Draft:
     """Raises: ContractError naming the field."""
     return _alpha_draft(Form.V1ALPHA2, document, forms.parse_v1alpha2(document), _V1ALPHA2, env)
+
+
+def v1alpha1_draft(document: Mapping[str, Any], env: Env) -> Draft:
+    """Raises: ContractError naming the field."""
+    return _alpha_draft(Form.V1ALPHA1, document, forms.parse_v1alpha1(document), _V1ALPHA1, env)
 
 
 def _alpha_draft(form: Form, document: Mapping[str, Any], request: forms.AlphaJob, fields: _Fields, env: Env) -> Draft:

@@ -16,6 +16,7 @@ ROUTES = (
     Route("POST", "/v1/jobs", "submit_job"),
     Route("GET", "/v1/jobs/{id}", "get_job"),
     Route("POST", "/v1alpha2", "submit_v1alpha2"),
+    Route("POST", "/v1alpha1", "submit_v1alpha1"),
 )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from functions import log
-from functions.api.drafts import Draft, v1_draft, v1alpha2_draft
+from functions.api.drafts import Draft, v1_draft, v1alpha1_draft, v1alpha2_draft
 from functions.api.env import Env
 from functions.api.ports import Store, StoreError
 from functions.api.publish import publish_pending
@@ -18,7 +18,7 @@ from functions.api.views import job_view
 from sd_async.contract.checks import output_key
 from sd_async.contract.codec import decode
 from sd_async.contract.errors import ContractError
-from sd_async.contract.forms import V1Alpha2Answer
+from sd_async.contract.forms import V1Alpha1Answer, V1Alpha2Answer
 from sd_async.contract.jobs import Job
 from sd_async.contract.limits import MAX_IDEMPOTENCY_KEY_CHARS
 from sd_async.contract.messages import JobMessage, encode_for_topic, encode_message
@@ -78,6 +78,17 @@ class Service:
         answer = V1Alpha2Answer(
             id=record.client_id or record.id,
             runtime=record.runtime,
+            output_location=self._location(record),
+            job_id=record.id,
+        )
+        return Reply(answer, record.id)
+
+    def submit_v1alpha1(self, call: Call) -> Reply:
+        draft = v1alpha1_draft(decode(call.body, dict[str, Any]), self._env)
+        record, _ = self._submit(call, draft)
+        answer = V1Alpha1Answer(
+            id_task=record.client_id or record.id,
+            sd_model_checkpoint=record.runtime,
             output_location=self._location(record),
             job_id=record.id,
         )

@@ -67,6 +67,19 @@ WRONG_ALPHA: list[tuple[str, Any, int, str, str | None]] = [
     ("an empty workflow", {"task": ALPHA | {"content": {}}}, 422, "empty_workflow", "task.content"),
     ("a wrong type", alpha(prefix=3), 400, "invalid_type", "task.metadata.prefix"),
 ]
+ALPHA1 = {"task": "text-to-image", "sd_model_checkpoint": "a1111", "save_dir": "out"}
+WRONG_ALPHA1: list[tuple[str, Any, int, str, str | None]] = [
+    ("no scripts", {"prompt": "x"}, 400, "missing_field", "alwayson_scripts"),
+    ("empty scripts", {"alwayson_scripts": {}}, 400, "missing_field", "alwayson_scripts.task"),
+    ("no folder", {"alwayson_scripts": ALPHA1 | {"save_dir": None}}, 400, "invalid_type", "alwayson_scripts.save_dir"),
+    (
+        "unknown runtime",
+        {"alwayson_scripts": ALPHA1 | {"sd_model_checkpoint": "flux"}},
+        422,
+        "unknown_runtime",
+        "alwayson_scripts.sd_model_checkpoint",
+    ),
+]
 
 
 def names(rows: list[tuple[str, Any, int, str, str | None]]) -> list[str]:
@@ -97,6 +110,13 @@ def test_a_wrong_v1alpha2_body_is_refused_by_field(
     caller: Caller, _name: str, body: Any, status: int, code: str, field: str | None
 ) -> None:
     assert_refused(caller, caller.post(body, "/v1alpha2"), status, code, field)
+
+
+@pytest.mark.parametrize(("_name", "body", "status", "code", "field"), WRONG_ALPHA1, ids=names(WRONG_ALPHA1))
+def test_a_wrong_v1alpha1_body_is_refused_by_field(
+    caller: Caller, _name: str, body: Any, status: int, code: str, field: str | None
+) -> None:
+    assert_refused(caller, caller.post(body, "/v1alpha1"), status, code, field)
 
 
 def test_a_body_over_the_limit_is_refused_and_one_at_the_limit_is_read(caller: Caller) -> None:
@@ -204,7 +224,7 @@ NEARLY_ALPHA = st.builds(
 BODIES = st.binary().map(lambda raw: raw.decode("latin-1")) | st.text(st.characters()) | JSON | NEARLY | NEARLY_ALPHA
 
 
-@given(body=BODIES, resource=st.sampled_from(["/v1/jobs", "/v1alpha2"]), is_base64=st.booleans())
+@given(body=BODIES, resource=st.sampled_from(["/v1/jobs", "/v1alpha2", "/v1alpha1"]), is_base64=st.booleans())
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_body_whatsoever_is_answered_by_500(body: Any, resource: str, is_base64: bool) -> None:  # noqa: FBT001
     event = event_of("POST", resource, body)

@@ -28,6 +28,17 @@ ALPHA: dict[str, Any] = {
         "content": WORKFLOW,
     }
 }
+ALPHA1: dict[str, Any] = {
+    "prompt": "a red fox",
+    "alwayson_scripts": {
+        "task": "text-to-image",
+        "sd_model_checkpoint": "a1111",
+        "id_task": "t-1",
+        "uid": "me",
+        "save_dir": "outputs",
+        "controlnet": {"args": []},
+    },
+}
 FIRST = "00000000-0000-4000-8000-000000000001"
 KEY = {"Idempotency-Key": "order-17"}
 BUSY = UnavailableError("Publish: Throttling")
@@ -244,3 +255,18 @@ def test_v1alpha2_without_an_id_answers_with_ours(caller: Caller) -> None:
 
     assert answer.body["id"] == answer.body["job_id"] == FIRST
     assert answer.body["output_location"] == f"s3://output/out/{FIRST}"
+
+
+def test_v1alpha1_answers_200_and_the_runtime_gets_the_body_without_the_queues_keys(caller: Caller) -> None:
+    answer = caller.post(ALPHA1, "/v1alpha1")
+
+    assert answer.status == 200
+    assert answer.body == {
+        "id_task": "t-1",
+        "sd_model_checkpoint": "a1111",
+        "output_location": "s3://output/outputs/t-1",
+        "job_id": FIRST,
+    }
+    message = only_message(caller)
+    assert (message.runtime, message.type, message.form) == ("a1111", "text-to-image", "v1alpha1")
+    assert message.input == {"prompt": "a red fox", "alwayson_scripts": {"controlnet": {"args": []}}}
