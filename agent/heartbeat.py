@@ -35,11 +35,15 @@ class Heartbeat:
             await self._clock.sleep(self._heartbeat_s)
             began_s = self._clock.monotonic_s()
             # One heartbeat before its end, so that the job is stopped before another agent may start it.
-            left_s = renewed_s + self._lease_s - self._heartbeat_s - began_s
+            give_up_s = renewed_s + self._lease_s - self._heartbeat_s
             try:
-                status = await first_of(self._beat(claim, delivery, progress()), self._give_up_after(left_s))
+                status = await first_of(
+                    self._beat(claim, delivery, progress()), self._give_up_after(give_up_s - began_s)
+                )
             except TransientError as error:
                 LOGGER.warning("heartbeat failed", extra={"fields": {"job_id": claim.job_id, "error": error.message}})
+                if self._clock.monotonic_s() + self._heartbeat_s > give_up_s:
+                    raise _too_late() from error
                 continue
             renewed_s = began_s
             if status is Status.CANCELING:
@@ -56,4 +60,8 @@ class Heartbeat:
 
     async def _give_up_after(self, seconds: float) -> Never:
         await self._clock.sleep(max(seconds, 0))
-        raise LeaseLostError("The lease could not be renewed in time.")
+        raise _too_late()
+
+
+def _too_late() -> LeaseLostError:
+    return LeaseLostError("The lease could not be renewed in time.")

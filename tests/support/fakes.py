@@ -1,0 +1,313 @@
+"""In-memory stand-ins for the agent's ports, with the same manners as the real edges.
+
+Every fake has `faults`: what its next calls raise, by method name, one per call.
+"""
+
+import asyncio
+import heapq
+import itertools
+from collections import defaultdict, deque
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from agent.errors import BadFileError, LeaseLostError
+from agent.ports import Artifact, Claim, Delivery, Ending, Report, Work
+from sd_async.contract.jobs import Progress
+from sd_async.contract.records import Record, from_item, to_item
+from sd_async.contract.states import FINAL, Status
+
+START_MS = 1_800_000_000_000
+_TURNS = 50  # turns of the loop in which everything that is ready has run
+
+
+class Faults:
+    """What the next calls raise."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, deque[Exception]] = defaultdict(deque)
+
+    def add(self, method: str, *errors: Exception) -> None:
+        self._waiting[method].extend(errors)
+
+    def happen(self, method: str) -> None:
+        if self._waiting[method]:
+            raise self._waiting[method].popleft()
+
+
+class FakeClock:
+    """Time that passes only when a test says so."""
+
+    def __init__(self) -> None:
+        self._now_s = 0.0
+        self._order = itertools.count()
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+
+    def now_ms(self) -> int:
+        return START_MS + round(self._now_s * 1000)
+
+    def monotonic_s(self) -> float:
+        return self._now_s
+
+    async def sleep(self, seconds: float) -> None:
+        waking: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._now_s + seconds, next(self._order), waking))
+        await waking
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass; whoever wakes meanwhile does what it has to do at its own moment."""
+        until_s = self._now_s + seconds
+        await self.settle()
+        while self._sleepers and self._sleepers[0][0] <= until_s:
+            at_s, _, waking = heapq.heappop(self._sleepers)
+            self._now_s = max(self._now_s, at_s)
+            if not waking.done():
+                waking.set_result(None)
+                await self.settle()
+        self._now_s = until_s
+        await self.settle()
+
+    async def settle(self) -> None:
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+
+
+@dataclass
+class _Message:
+    message_id: str
+    body: str
+    sent_at_ms: int
+    visible_at_ms: int
+    receive_count: int = 0
+    receipt: str = ""
+
+
+class FakeQueue:
+    """SQS: visibility, receive counts, a dead-letter queue."""
+
+    def __init__(self, clock: FakeClock, *, visibility_s: int = 60, max_receives: int = 5) -> None:
+        self.faults = Faults()
+        self.dead: list[str] = []
+        self.deleted: list[str] = []
+        self._clock = clock
+        self._visibility_s = visibility_s
+        self._max_receives = max_receives
+        self._messages: list[_Message] = []
+        self._receipts = itertools.count()
+
+    def send(self, body: str, message_id: str = "3f0e8a5c-6a0f-4f6e-9d56-0c3a8e6f1b7d") -> None:
+        now_ms = self._clock.now_ms()
+        self._messages.append(_Message(message_id, body, now_ms, now_ms))
+
+    def visible_in_s(self) -> list[float]:
+        """Seconds until each message is visible, 0 for those that are."""
+        return [max(message.visible_at_ms - self._clock.now_ms(), 0) / 1000 for message in self._messages]
+
+    async def receive(self, wait_s: int) -> Delivery | None:
+        self.faults.happen("receive")
+        for _ in range(wait_s + 1):
+            if (message := self._next_visible()) is not None:
+                return self._delivered(message)
+            await self._clock.sleep(1)
+        return None
+
+    async def extend(self, delivery: Delivery, visibility_s: int) -> bool:
+        self.faults.happen("extend")
+        message = self._in_flight(delivery)
+        if message is None:
+            return False
+        message.visible_at_ms = self._clock.now_ms() + visibility_s * 1000
+        return True
+
+    async def delete(self, delivery: Delivery) -> None:
+        self.faults.happen("delete")
+        self._messages = [message for message in self._messages if message.receipt != delivery.receipt]
+        self.deleted.append(delivery.message_id)
+
+    def _next_visible(self) -> _Message | None:
+        now_ms = self._clock.now_ms()
+        for message in list(self._messages):
+            if message.visible_at_ms > now_ms:
+                continue
+            if message.receive_count < self._max_receives:
+                return message
+            self._messages.remove(message)
+            self.dead.append(message.body)
+        return None
+
+    def _delivered(self, message: _Message) -> Delivery:
+        message.receive_count += 1
+        message.receipt = f"receipt-{next(self._receipts)}"
+        message.visible_at_ms = self._clock.now_ms() + self._visibility_s * 1000
+        return Delivery(message.message_id, message.receipt, message.body, message.receive_count, message.sent_at_ms)
+
+    def _in_flight(self, delivery: Delivery) -> _Message | None:
+        now_ms = self._clock.now_ms()
+        held = (item for item in self._messages if item.receipt == delivery.receipt and item.visible_at_ms > now_ms)
+        return next(held, None)
+
+
+class FakeStore:
+    """The table, one record per id; every record passes through its item, as it does in DynamoDB."""
+
+    def __init__(self) -> None:
+        self.faults = Faults()
+        self.records: dict[str, Record] = {}
+        self.history: list[Status] = []
+
+    async def get(self, job_id: str) -> Record | None:
+        self.faults.happen("get")
+        return self.records.get(job_id)
+
+    async def create(self, record: Record) -> bool:
+        self.faults.happen("create")
+        if record.id in self.records:
+            return False
+        self._write(record)
+        return True
+
+    async def claim(self, seen: Record, *, agent: str, now_ms: int, lease_until_ms: int) -> Record | None:
+        self.faults.happen("claim")
+        record = self.records[seen.id]
+        has_ended = record.status is not Status.QUEUED and (record.lease_until_ms or 0) < now_ms
+        if record.status is not seen.status or not (record.status is Status.QUEUED or has_ended):
+            return None
+        return self._write(
+            record,
+            status=Status.CANCELING if record.status is Status.CANCELING else Status.RUNNING,
+            attempt=record.attempt + 1,
+            agent=agent,
+            lease_until_ms=lease_until_ms,
+            started_at_ms=now_ms,
+            updated_at_ms=now_ms,
+            waiting="",
+            progress=Progress(),
+        )
+
+    async def beat(self, claim: Claim, *, now_ms: int, lease_until_ms: int, progress: Progress) -> Status:
+        self.faults.happen("beat")
+        record = self._held(claim)
+        return self._write(record, lease_until_ms=lease_until_ms, updated_at_ms=now_ms, progress=progress).status
+
+    async def finish(self, claim: Claim, ending: Ending) -> Record:
+        self.faults.happen("finish")
+        assert ending.status in FINAL
+        return self._write(
+            self._held(claim),
+            status=ending.status,
+            completed_at_ms=ending.completed_at_ms,
+            updated_at_ms=ending.completed_at_ms,
+            phases=ending.phases,
+            progress=ending.progress,
+            outputs=list(ending.outputs),
+            error=ending.error,
+            agent=None,
+            lease_until_ms=None,
+            waiting="",
+        )
+
+    async def release(self, claim: Claim, *, now_ms: int, waiting: str) -> bool:
+        self.faults.happen("release")
+        record = self._held(claim)
+        if record.status is Status.CANCELING:
+            return False
+        self._write(
+            record,
+            status=Status.QUEUED,
+            waiting=waiting,
+            updated_at_ms=now_ms,
+            agent=None,
+            lease_until_ms=None,
+            progress=Progress(),
+        )
+        return True
+
+    def change(self, job_id: str, **changes: object) -> None:
+        """What somebody else writes, as the API when it cancels."""
+        self._write(self.records[job_id], **changes)
+
+    def _held(self, claim: Claim) -> Record:
+        record = self.records.get(claim.job_id)
+        if record is None or record.attempt != claim.attempt or record.status not in {Status.RUNNING, Status.CANCELING}:
+            raise LeaseLostError(f"Attempt {claim.attempt} of job {claim.job_id} no longer holds the job.")
+        return record
+
+    def _write(self, record: Record, **changes: object) -> Record:
+        written = from_item(to_item(msgspec.structs.replace(record, **changes)))
+        self.records[written.id] = written
+        self.history.append(written.status)
+        return written
+
+
+class FakeTopic:
+    def __init__(self) -> None:
+        self.faults = Faults()
+        self.published: list[tuple[bytes, dict[str, str]]] = []
+
+    async def publish(self, body: bytes, attributes: Mapping[str, str]) -> None:
+        self.faults.happen("publish")
+        self.published.append((body, dict(attributes)))
+
+
+class FakeFiles:
+    """Buckets. at: what can be fetched, by URL. stored: what was put, by key."""
+
+    def __init__(self) -> None:
+        self.faults = Faults()
+        self.at: dict[str, bytes] = {}
+        self.stored: dict[str, tuple[bytes, str]] = {}
+
+    async def fetch(self, url: str, target: Path, max_bytes: int) -> int:
+        self.faults.happen("fetch")
+        if url not in self.at:
+            raise BadFileError(f"`{url}` is not there.")
+        if len(self.at[url]) > max_bytes:
+            raise BadFileError(f"The file has {len(self.at[url])} bytes; at most {max_bytes} are taken.")
+        return target.write_bytes(self.at[url])  # noqa: ASYNC240 - a few bytes of a test
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes], content_type: str) -> int:
+        self.faults.happen("put")
+        body = b"".join([chunk async for chunk in chunks])
+        self.stored[key] = (body, content_type)
+        return len(body)
+
+
+PICTURE = Artifact("ComfyUI_00001_.png", "image", "image/png", "9", b"a picture")
+
+
+@dataclass
+class FakeBackend:
+    """A runtime that works for `run_s` and then gives `made`."""
+
+    clock: FakeClock
+    run_s: float = 10.0
+    made: Sequence[Artifact] = (PICTURE,)
+    is_up: bool = True
+    faults: Faults = field(default_factory=Faults)
+    started: list[Work] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    received: dict[str, bytes] = field(default_factory=dict)
+
+    async def ready(self) -> bool:
+        return self.is_up
+
+    async def reset(self) -> None:
+        return
+
+    async def run(self, work: Work, report: Report) -> Sequence[Artifact]:
+        self.started.append(work)
+        self.received = {name: path.read_bytes() for name, path in work.files.items()}
+        try:
+            report(Progress(value=0.25, nodes_done=1, nodes_total=4))
+            await self.clock.sleep(self.run_s)
+            self.faults.happen("run")
+        except BaseException:
+            self.stopped.append(work.run_id)
+            raise
+        return self.made
+
+    async def read(self, artifact: Artifact) -> AsyncGenerator[bytes, None]:
+        self.faults.happen("read")
+        yield artifact.source
