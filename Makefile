@@ -1,0 +1,40 @@
+# Two commands: `make run` and `make test`. The others are parts of these or regenerate what is generated.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# `make run ONCE=1 RUNTIME_URL=http://127.0.0.1:8188`; everything else by `ARGS="..."`
+RUN_FLAGS := $(if $(ONCE),--once) $(if $(RUNTIME_URL),--runtime-url $(RUNTIME_URL)) $(ARGS)
+
+.PHONY: run test docs lock clean
+.DEFAULT_GOAL := run
+
+run: $(READY)
+	@$(BIN)/python -m local $(RUN_FLAGS)
+
+test: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/codespell
+	$(BIN)/python -m local.helm lint
+	$(BIN)/mypy .
+	$(BIN)/python -m pytest -n auto
+
+# Compiling every module of the AWS SDK takes longer than all the rest; Python compiles what it imports.
+$(READY): requirements/dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it with PYTHON=python3.12.")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "Python cannot make $(VENV); install its venv module (python3-venv)."; exit 1; }
+	@echo "installing what is locked in requirements/dev.lock into $(VENV) (once, about half a minute)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/dev.lock \
+		|| { echo "The packages could not be installed; look at pip's message above, then run make again."; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable . \
+		|| { echo "The project itself could not be installed; look at pip's message above."; exit 1; }
+	@touch $@
+
+lock: $(READY)
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 requirements/dev.in -o requirements/dev.lock
+
+clean:
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis out build

@@ -1,0 +1,104 @@
+"""The sample job: submitted, watched, its images saved; then what a person needs to send the next one."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from local.processes import ProcessFailedError
+from local.system import ROOT, System
+from sd_async.client import Client
+from sd_async.contract.jobs import Job
+from sd_async.contract.states import FINAL, Status
+from sd_async.jobfile import Overrides, request_of
+from sd_async.progress import ProgressLine
+
+LOOK_S = 0.1  # often enough to see phases that last a moment
+PATIENCE_S = 300.0  # the painter takes seconds; a real ComfyUI loads its model first
+
+
+@dataclass(frozen=True)
+class Outcome:
+    job: Job
+    images: list[Path]
+    took_s: float
+
+    @property
+    def is_success(self) -> bool:
+        return self.job.status is Status.SUCCEEDED and bool(self.images)
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "job": msgspec.to_builtins(self.job),
+            "images": [str(path) for path in self.images],
+            "took_s": round(self.took_s, 3),
+        }
+
+
+def run_sample(system: System, workflow: Path, out: Path, console: Console) -> Outcome:
+    """One job the real way, from POST to files in `out`. Raises: SdAsyncError, ProcessFailedError."""
+    began_s = time.monotonic()
+    request = request_of(workflow.read_bytes(), Overrides(), system.runtime)
+    with Client(system.endpoint, system.api_key) as client:
+        with ProgressLine(console) as progress:
+            progress.say("accepting")
+            job = client.submit(request)
+            progress.say("accepted", job.id)
+            job = _watch(system, client, job, progress)
+        images = client.download(job, out / job.id) if job.status is Status.SUCCEEDED else []
+    for path in images:
+        console.print(Text(f"  {path}", style="bold"), soft_wrap=True)
+    return Outcome(job, images, time.monotonic() - began_s)
+
+
+def _watch(system: System, client: Client, job: Job, progress: ProgressLine) -> Job:
+    deadline = time.monotonic() + PATIENCE_S
+    while job.status not in FINAL:
+        if system.cluster.failure:
+            raise ProcessFailedError(f"The local cluster stopped: {system.cluster.failure}")
+        if time.monotonic() > deadline:
+            raise ProcessFailedError(f"The sample job is still {job.status} after {PATIENCE_S:.0f} s; logs of its "
+                                     f"agents are in {system.folder}.")  # fmt: skip
+        if job.status is Status.QUEUED and system.cluster.agents(job.runtime):
+            progress.say("agent starting")
+        else:
+            progress.show(job)
+        time.sleep(LOOK_S)
+        job = client.get(job.id)
+    progress.show(job)
+    return job
+
+
+def announce(system: System, console: Console) -> None:
+    """Where the API is and how to send it a job, ready to paste."""
+    body = ROOT / "examples" / "job.json"
+    shown = body.relative_to(Path.cwd()) if body.is_relative_to(Path.cwd()) else body
+    lines = [
+        "",
+        f"API endpoint  {system.endpoint}",
+        f"API key       {system.api_key}",
+        "",
+        f"curl -sS -X POST {system.endpoint}/v1/jobs -H 'x-api-key: {system.api_key}' \\",
+        f"  -H 'content-type: application/json' --data @{shown}",
+        "",
+        ".venv/bin/sd-async submit examples/comfyui/several-outputs.json --watch -o out",
+        "",
+        "Serving until Ctrl-C. The runtime is a painter and no diffusion model; --runtime-url takes a real ComfyUI.",
+    ]
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
+
+
+def serve(system: System) -> None:
+    """Wait until someone stops it. Raises: ProcessFailedError, when a part of the system ends by itself."""
+    while True:
+        time.sleep(LOOK_S)
+        for child in (system.emulator.child, *system.painters.values()):
+            if child.exit_code() is not None:
+                raise ProcessFailedError(f"{child.name} ended; its last words:\n{child.last_lines()}")
+        if system.cluster.failure:
+            raise ProcessFailedError(f"The local cluster stopped: {system.cluster.failure}")
