@@ -1,0 +1,58 @@
+"""A painter in a thread of this process, for tests that need a ComfyUI to talk to."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+
+from aiohttp import web
+
+from local.painter.server import Painter
+from local.painter.settings import PainterSettings
+
+START_WAIT_S = 30.0
+
+
+async def started(settings: PainterSettings, host: str, port: int) -> tuple[web.AppRunner, str]:
+    """A listening painter and its URL; port 0 takes a free one. Raises: OSError, when the port is taken."""
+    runner = web.AppRunner(Painter(settings).app(), access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError:
+        await runner.cleanup()
+        raise
+    shown = f"[{host}]" if ":" in host else host
+    return runner, f"http://{shown}:{runner.addresses[0][1]}"
+
+
+@contextlib.contextmanager
+def serving(settings: PainterSettings) -> Iterator[str]:
+    """URL of a painter on a free loopback port, which ends with the block."""
+    ready: Future[str] = Future()
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        try:
+            runner, url = await started(settings, "127.0.0.1", 0)
+        except BaseException as error:
+            ready.set_exception(error)
+            raise
+        ready.set_result(url)
+        await stop.wait()
+        await runner.cleanup()
+
+    def run() -> None:
+        with contextlib.closing(loop), contextlib.suppress(OSError):
+            loop.run_until_complete(serve())
+
+    thread = threading.Thread(target=run, name="painter", daemon=True)
+    thread.start()
+    try:
+        yield ready.result(START_WAIT_S)
+    finally:
+        with contextlib.suppress(RuntimeError):  # the loop is closed already when it could not start
+            loop.call_soon_threadsafe(stop.set)
+        thread.join(START_WAIT_S)

@@ -1,0 +1,1 @@
+"""The nodes that the painter knows, as rows: interface and function side by side."""

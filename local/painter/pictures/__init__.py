@@ -1,0 +1,1 @@
+"""Pixels made with NumPy and Pillow: the same brief always gives the same picture."""
