@@ -18,9 +18,9 @@ _QUERY = re.compile(r"((?:https?|s3|wss?)://[^\s?\"'<>]+)\?[^\s\"'<>]*")
 _USERINFO = re.compile(r"((?:https?|wss?)://)[^/\s@\"'<>]+@")
 _SIGNED = re.compile(
     r"(?i)\b(X-Amz-(?:Signature|Credential|Security-Token)|Signature|AWSAccessKeyId|access_token|token|x-api-key"
-    r"|api[_-]?key|password|secret)(\"?\s*[=:]\s*\"?)[^\s&\"',}]+"
+    r"|api[_-]?key|password|secret)([\"']?\s*[=:]\s*[\"']?)[^\s&\"',}]+"
 )
-_AUTHORIZATION = re.compile(r"(?i)\b(authorization\"?\s*[:=]\s*\"?)[^\r\n\"]+")
+_AUTHORIZATION = re.compile(r"(?i)\b(authorization[\"']?\s*[:=]\s*[\"']?)[^\r\n\"']+")
 _KEY_ID = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")
 _HIDDEN_KEYS = frozenset(
     {"prompt", "input", "body", "graph", "text", "token", "secret", "password", "context", "files"}
