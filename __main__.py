@@ -63,11 +63,9 @@ if stack.kubernetes.context:
             ),
             pulumi.ResourceOptions(providers=[kubernetes]),
         )
-        RuntimeScaling(
-            f"scaling-{runtime.name}",
-            KedaArgs(settings=stack, runtime=runtime, queue_url=queue_url),
-            pulumi.ResourceOptions(providers=[kubernetes], depends_on=[released]),
-        )
+        after = pulumi.ResourceOptions(providers=[kubernetes], depends_on=[released])
+        scaled = KedaArgs(settings=stack, runtime=runtime, queue_url=queue_url)
+        RuntimeScaling(f"scaling-{runtime.name}", scaled, after)
 
 pulumi.export("api_endpoint", api.endpoint)
 pulumi.export("api_keys", pulumi.Output.secret({"default": api.key}))

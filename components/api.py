@@ -116,11 +116,10 @@ class Api(pulumi.ComponentResource):
 
     def _deployment(self, placed: Sequence[pulumi.Resource]) -> apigateway.Deployment:
         """A snapshot of all that is placed; API Gateway serves nothing newer, so it is made again when that changes."""
-        rows = json.dumps([ROUTES, answers.ANSWERS])
         return apigateway.Deployment(
             "api",
             rest_api=self._api.id,
-            triggers={"rows": hashlib.sha256(rows.encode()).hexdigest(), "function": self._args.function_invoke_arn},
+            triggers={"rows": fingerprint(ROUTES, answers.ANSWERS), "function": self._args.function_invoke_arn},
             opts=pulumi.ResourceOptions(parent=self, depends_on=placed),
         )
 
@@ -181,3 +180,8 @@ class Api(pulumi.ComponentResource):
         key = apigateway.ApiKey(FIRST_KEY, name=naming.prefixed(self._args.settings, FIRST_KEY), opts=self._child)
         apigateway.UsagePlanKey(FIRST_KEY, key_id=key.id, key_type="API_KEY", usage_plan_id=plan.id, opts=self._child)
         return pulumi.Output.secret(key.value)
+
+
+def fingerprint(routes: Sequence[Route], rows: Sequence[answers.Answer]) -> str:
+    """Changes when what API Gateway serves would change."""
+    return hashlib.sha256(json.dumps([routes, rows]).encode()).hexdigest()

@@ -139,8 +139,9 @@ def _fetch(lock: Path, target: Target, folder: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise BundleError(_sentence(target, f"it took more than {FETCH_WAIT_S} s")) from error
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
-        raise BundleError(_sentence(target, lines[-1].removeprefix("ERROR: ").rstrip(".") if lines else "pip failed"))
+        said = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
+        reason = said[-1].partition(". ")[0].rstrip(".") if said else f"it ended with {done.returncode}: {done.stderr}"
+        raise BundleError(_sentence(target, reason))
 
 
 def _sentence(target: Target, reason: str) -> str:

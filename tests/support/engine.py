@@ -62,6 +62,7 @@ class Declared:
     inputs: Json
     urn: str
     parent: str
+    provider: str
     dependencies: frozenset[str]
     secrets: frozenset[str]
     is_custom: bool
@@ -90,13 +91,14 @@ class Engine(mocks.MockMonitor, mocks.Mocks):
         return found[0]
 
     def waits_for(self, one: Declared, other: Declared) -> bool:
-        """Whether the engine would create `other` first."""
+        """Whether the engine would create `other` first: a resource waits for its parent, and what that waits for."""
         by_urn = {each.urn: each for each in self.declared}
-        seen, todo = set[str](), [one.urn]
+        seen, todo = set[str](), [one]
         while todo:
-            for urn in by_urn[todo.pop()].dependencies - seen:
-                seen.add(urn)
-                todo.append(urn)
+            each = todo.pop()
+            before = (each.dependencies | {each.parent}) & by_urn.keys() - seen
+            seen |= before
+            todo += [by_urn[urn] for urn in before]
         return other.urn in seen
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, Json]:
@@ -109,6 +111,7 @@ class Engine(mocks.MockMonitor, mocks.Mocks):
                 inputs=inputs,
                 urn=self.make_urn(request.parent, args.typ, args.name),  # type: ignore[no-untyped-call]
                 parent=request.parent,
+                provider=args.provider or "",
                 dependencies=frozenset(request.dependencies),
                 secrets=frozenset(name for name, value in args.inputs.items() if rpc.is_rpc_secret(value)),
                 is_custom=bool(args.custom),

@@ -1,0 +1,144 @@
+"""Every route has its method, behind a key; API Gateway's own refusals have the one error shape."""
+
+import ast
+import json
+
+import pulumi
+import pytest
+
+from components.answers import ANSWERS, Answer
+from components.api import ACCESS_LOG, Api, ApiArgs, fingerprint
+from functions.api.routes import ROUTES
+from tests.components.example import stack
+from tests.support.engine import ROOT, Engine, build
+
+METHOD, INTEGRATION = "aws:apigateway/method:Method", "aws:apigateway/integration:Integration"
+RESOURCE, RESPONSE = "aws:apigateway/resource:Resource", "aws:apigateway/response:Response"
+DEPLOYMENT, STAGE = "aws:apigateway/deployment:Deployment", "aws:apigateway/stage:Stage"
+
+
+@pytest.fixture(scope="module")
+def placed() -> Engine:
+    args = ApiArgs(stack(api={"rate_per_s": 7, "burst": 9}), pulumi.Output.from_input("function"), "arn:invoke")
+    return build(lambda: Api("api", args))
+
+
+def path_of(placed: Engine, resource_id: str) -> str:
+    by_id = {f"{one.name}-id": one.inputs for one in placed.declared if one.token == RESOURCE}
+    if resource_id not in by_id:
+        assert resource_id == "sd-async-dev-api-root"
+        return ""
+    return f"{path_of(placed, by_id[resource_id]['parentId'])}/{by_id[resource_id]['pathPart']}"
+
+
+def test_each_row_of_the_routes_is_a_method_that_asks_for_a_key(placed: Engine) -> None:
+    methods = placed.inputs(METHOD)
+    found = {(method["httpMethod"], path_of(placed, method["resourceId"])) for method in methods}
+    assert found == {(route.method, route.path) for route in ROUTES}
+    assert all(method["apiKeyRequired"] is True and method["authorization"] == "NONE" for method in methods)
+
+
+def test_a_part_that_paths_share_is_one_resource(placed: Engine) -> None:
+    parts = [(inputs["parentId"], inputs["pathPart"]) for inputs in placed.inputs(RESOURCE)]
+    assert len(parts) == len(set(parts))
+
+
+def test_each_method_hands_the_whole_request_to_the_function(placed: Engine) -> None:
+    integrations = placed.inputs(INTEGRATION)
+    assert len(integrations) == len(ROUTES)
+    for integration in integrations:
+        assert (integration["type"], integration["integrationHttpMethod"]) == ("AWS_PROXY", "POST")
+        assert integration["uri"] == "arn:invoke"
+
+
+def test_only_this_api_may_call_the_function(placed: Engine) -> None:
+    [permission] = placed.inputs("aws:lambda/permission:Permission")
+    assert permission["principal"] == "apigateway.amazonaws.com"
+    assert permission["sourceArn"] == "arn:aws:execute-api:us-west-2:123456789012:sd-async-dev-api-id/*/*"
+
+
+def test_the_deployment_is_a_snapshot_of_everything_placed(placed: Engine) -> None:
+    [deployment] = [one for one in placed.declared if one.token == DEPLOYMENT]
+    for one in placed.declared:
+        if one.token in {METHOD, INTEGRATION, RESPONSE}:
+            assert placed.waits_for(deployment, one), f"{one.name} would be missing from what is served"
+
+
+def test_the_deployment_is_made_again_when_routes_answers_or_function_change(placed: Engine) -> None:
+    [deployment] = placed.inputs(DEPLOYMENT)
+    assert deployment["triggers"] == {"rows": fingerprint(ROUTES, ANSWERS), "function": "arn:invoke"}
+    assert len({fingerprint(ROUTES, ANSWERS), fingerprint(ROUTES[:-1], ANSWERS), fingerprint(ROUTES, ANSWERS[1:])}) == 3
+
+
+def test_the_stage_has_the_stacks_name_and_its_url_is_the_endpoint(placed: Engine) -> None:
+    [stage] = placed.inputs(STAGE)
+    assert stage["stageName"] == "dev"
+
+
+def test_the_access_log_holds_no_key_no_query_string_and_no_body(placed: Engine) -> None:
+    [stage] = placed.inputs(STAGE)
+    log = stage["accessLogSettings"]
+    assert log["destinationArn"].endswith(":log-group:/aws/apigateway/sd-async-dev-api")
+    assert json.loads(log["format"]) == ACCESS_LOG
+    forbidden = ("identity.apiKey}", "$context.path", "querystring", "input", "authorizer", "identity.user")
+    assert "$context.identity.apiKey" not in ACCESS_LOG.values(), "the key's id may be logged, the key never"
+    assert not [word for word in forbidden if word in log["format"]]
+    [settings] = placed.inputs("aws:apigateway/methodSettings:MethodSettings")
+    assert settings["settings"] == {"metricsEnabled": True, "loggingLevel": "OFF", "dataTraceEnabled": False}
+    [group] = placed.inputs("aws:cloudwatch/logGroup:LogGroup")
+    assert group["retentionInDays"] == 30
+
+
+def test_the_region_lets_api_gateway_write_logs_before_the_stage_wants_to(placed: Engine) -> None:
+    stage = placed.named(STAGE, "api")
+    assert placed.waits_for(stage, placed.named("aws:apigateway/account:Account", "api"))
+    assert placed.waits_for(stage, placed.named("aws:iam/rolePolicyAttachment:RolePolicyAttachment", "gateway-logs"))
+
+
+def test_a_key_is_limited_as_the_settings_say(placed: Engine) -> None:
+    [plan] = placed.inputs("aws:apigateway/usagePlan:UsagePlan")
+    assert plan["throttleSettings"] == {"rateLimit": 7, "burstLimit": 9}
+    assert plan["apiStages"] == [{"apiId": "sd-async-dev-api-id", "stage": "dev"}]
+    [member] = placed.inputs("aws:apigateway/usagePlanKey:UsagePlanKey")
+    assert (member["keyId"], member["usagePlanId"]) == ("sd-async-dev-default-id", "sd-async-dev-api-id")
+    [key] = placed.inputs("aws:apigateway/apiKey:ApiKey")
+    assert "value" not in key, "AWS makes the key: nobody else ever held it"
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.kind)
+def test_what_api_gateway_refuses_by_itself_has_the_one_error_shape(placed: Engine, answer: Answer) -> None:
+    response = placed.named(RESPONSE, answer.kind.lower().replace("_", "-")).inputs
+    assert response["responseType"] == answer.kind
+    assert response.get("statusCode") == (None if answer.status is None else str(answer.status))
+    body = json.loads(response["responseTemplates"]["application/json"])
+    assert body == {"error": {"code": answer.code, "message": answer.message, "request_id": "$context.requestId"}}
+
+
+def statuses_of_the_function() -> dict[str, int]:
+    """Read, not imported: the handler wants its environment when it is loaded."""
+    for node in ast.parse((ROOT / "functions/api/handler.py").read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "STATUS_OF":
+            found: dict[str, int] = ast.literal_eval(node.value)
+            return found
+    raise AssertionError("the handler has no table of statuses")
+
+
+def test_a_code_means_the_same_status_here_and_in_the_function() -> None:
+    statuses = statuses_of_the_function()
+    for answer in ANSWERS:
+        if answer.status is not None:
+            assert statuses.get(answer.code, answer.status) == answer.status, answer.kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("INVALID_API_KEY", 403), ("THROTTLED", 429), ("REQUEST_TOO_LARGE", 413), ("MISSING_AUTHENTICATION_TOKEN", 404)],
+)
+def test_the_refusals_that_clients_meet_have_their_status(kind: str, status: int) -> None:
+    assert {answer.kind: answer.status for answer in ANSWERS}[kind] == status
+
+
+def test_everything_belongs_to_the_component(placed: Engine) -> None:
+    [component] = [one for one in placed.declared if not one.is_custom]
+    assert (component.token, component.name) == ("sd:api:Api", "api")
+    assert {one.parent for one in placed.declared if one.is_custom} == {component.urn}

@@ -1,0 +1,219 @@
+"""The whole of `__main__.py`: what a stack is made of, in which names, and what it tells its user."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.settings import SettingsError
+from tests.components.example import CONFIG, as_text, changed
+from tests.support.engine import ROOT, Declared, Engine, evaluate
+
+# A logical name is an address: a changed one replaces its resource, and with a bucket or table what is in it.
+NAMES = """
+apigateway/account:Account api
+apigateway/apiKey:ApiKey default = sd-async-dev-default
+apigateway/deployment:Deployment api
+apigateway/methodSettings:MethodSettings api
+apigateway/restApi:RestApi api = sd-async-dev-api
+apigateway/stage:Stage api
+apigateway/usagePlan:UsagePlan api = sd-async-dev-api
+apigateway/usagePlanKey:UsagePlanKey default
+cloudwatch/eventRule:EventRule outbox = sd-async-dev-outbox
+cloudwatch/eventTarget:EventTarget outbox
+cloudwatch/logGroup:LogGroup access = /aws/apigateway/sd-async-dev-api
+cloudwatch/logGroup:LogGroup api = /aws/lambda/sd-async-dev-api
+cloudwatch/logGroup:LogGroup dead-letter = /aws/lambda/sd-async-dev-dead-letter
+cloudwatch/logGroup:LogGroup outbox = /aws/lambda/sd-async-dev-outbox
+dynamodb/table:Table jobs = sd-async-dev-jobs
+iam/role:Role api = sd-async-dev-api
+iam/role:Role dead-letter = sd-async-dev-dead-letter
+iam/role:Role gateway-logs = sd-async-dev-gateway-logs
+iam/role:Role outbox = sd-async-dev-outbox
+iam/rolePolicy:RolePolicy api
+iam/rolePolicy:RolePolicy dead-letter
+iam/rolePolicy:RolePolicy outbox
+iam/rolePolicyAttachment:RolePolicyAttachment gateway-logs
+lambda/eventSourceMapping:EventSourceMapping sd15
+lambda/eventSourceMapping:EventSourceMapping sdxl
+lambda/function:Function api = sd-async-dev-api
+lambda/function:Function dead-letter = sd-async-dev-dead-letter
+lambda/function:Function outbox = sd-async-dev-outbox
+lambda/permission:Permission api
+lambda/permission:Permission outbox
+s3/bucket:Bucket sd-async-dev-input
+s3/bucket:Bucket sd-async-dev-models
+s3/bucket:Bucket sd-async-dev-output
+s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration input
+s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration models
+s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration output
+s3/bucketPolicy:BucketPolicy input
+s3/bucketPolicy:BucketPolicy models
+s3/bucketPolicy:BucketPolicy output
+s3/bucketPublicAccessBlock:BucketPublicAccessBlock input
+s3/bucketPublicAccessBlock:BucketPublicAccessBlock models
+s3/bucketPublicAccessBlock:BucketPublicAccessBlock output
+s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration input
+s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration models
+s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration output
+s3/bucketVersioning:BucketVersioning models
+sns/topic:Topic jobs = sd-async-dev-jobs
+sns/topic:Topic results = sd-async-dev-results
+sns/topicSubscription:TopicSubscription jobs-sd15
+sns/topicSubscription:TopicSubscription jobs-sdxl
+sqs/queue:Queue dead-sd15 = sd-async-dev-dead-sd15
+sqs/queue:Queue dead-sdxl = sd-async-dev-dead-sdxl
+sqs/queue:Queue jobs-sd15 = sd-async-dev-jobs-sd15
+sqs/queue:Queue jobs-sdxl = sd-async-dev-jobs-sdxl
+sqs/queuePolicy:QueuePolicy jobs-sd15
+sqs/queuePolicy:QueuePolicy jobs-sdxl
+sqs/redriveAllowPolicy:RedriveAllowPolicy jobs-sd15
+sqs/redriveAllowPolicy:RedriveAllowPolicy jobs-sdxl
+"""
+    "aws:apigateway/response:Response"  # named after their rows, which tests/components/test_api.py reads
+)
+NAMED_AFTER_ROWS = {
+    "aws:apigateway/integration:Integration",
+    "aws:apigateway/method:Method",
+    "aws:apigateway/resource:Resource",
+    "aws:apigateway/response:Response",
+}
+SCALED_OBJECT, RELEASE = "kubernetes:keda.sh/v1alpha1:ScaledObject", "kubernetes:helm.sh/v3:Release"
+DOCUMENTS = {
+    "aws:iam/rolePolicy:RolePolicy": "policy",
+    "aws:sqs/queuePolicy:QueuePolicy": "policy",
+    "aws:s3/bucketPolicy:BucketPolicy": "policy",
+    "aws:iam/role:Role": "assumeRolePolicy",
+}
+TOOLS = ROOT.parent / "shared" / "tools"
+
+
+@pytest.fixture(scope="module")
+def placed() -> Engine:
+    return evaluate(as_text(CONFIG))
+
+
+@pytest.fixture(scope="module")
+def released() -> Engine:
+    return evaluate(as_text(changed(kubernetes={"context": "work", "namespace": "images"})))
+
+
+def documents(engine: Engine) -> dict[str, Any]:
+    """Every policy document of a program, by its resource."""
+    found = [(one, DOCUMENTS[one.token]) for one in engine.declared if one.token in DOCUMENTS]
+    return {f"{one.token} {one.name}": json.loads(one.inputs[field]) for one, field in found}
+
+
+def test_names_stay_what_they_are(placed: Engine) -> None:
+    def line(one: Declared) -> str:
+        given = one.inputs.get("name")
+        return f"{one.token.removeprefix('aws:')} {one.name}" + (f" = {given}" if given else "")
+
+    found = [one for one in placed.declared if one.is_custom and one.token not in NAMED_AFTER_ROWS]
+    assert sorted(map(line, found)) == NAMES.strip().splitlines()
+
+
+def test_components_are_named_by_what_they_place(placed: Engine) -> None:
+    assert sorted((one.token, one.name) for one in placed.declared if not one.is_custom) == [
+        ("sd:api:Api", "api"),
+        ("sd:lambdas:Lambdas", "lambdas"),
+        ("sd:messaging:Messaging", "messaging"),
+        ("sd:storage:Storage", "storage"),
+        ("sd:upkeep:Upkeep", "upkeep"),
+    ]
+
+
+def test_a_user_is_told_where_everything_is(placed: Engine) -> None:
+    queues = "https://sqs.us-west-2.amazonaws.com/123456789012/sd-async-dev"
+    assert placed.exports == {
+        "api_endpoint": "https://sd-async-dev-api-id.execute-api.us-west-2.amazonaws.com/dev",
+        "api_keys": {"default": "value-of-sd-async-dev-default"},
+        "output_bucket": "sd-async-dev-output",
+        "input_bucket": "sd-async-dev-input",
+        "models_bucket": "sd-async-dev-models",
+        "jobs_table": "sd-async-dev-jobs",
+        "jobs_topic_arn": "arn:aws:sns:us-west-2:123456789012:sd-async-dev-jobs",
+        "results_topic_arn": "arn:aws:sns:us-west-2:123456789012:sd-async-dev-results",
+        "queue_urls": {"sd15": f"{queues}-jobs-sd15", "sdxl": f"{queues}-jobs-sdxl"},
+        "dead_letter_queue_urls": {"sd15": f"{queues}-dead-sd15", "sdxl": f"{queues}-dead-sdxl"},
+    }
+
+
+def test_the_keys_and_only_the_keys_are_secret(placed: Engine) -> None:
+    assert [name for name, is_secret in placed.secret_exports.items() if is_secret] == ["api_keys"]
+
+
+def test_without_a_kube_context_nothing_goes_to_kubernetes(placed: Engine) -> None:
+    assert [one.token for one in placed.declared if "kubernetes" in one.token] == []
+
+
+def test_with_a_kube_context_each_runtime_is_released_there_and_then_scaled(released: Engine) -> None:
+    assert released.inputs("pulumi:providers:kubernetes") == [{"context": "work"}]
+    provider = released.named("pulumi:providers:kubernetes", "kubernetes")
+    for runtime in ("sd15", "sdxl"):
+        release = released.named(RELEASE, f"runtime-{runtime}")
+        assert (release.inputs["name"], release.inputs["namespace"]) == (runtime, "images")
+        assert release.inputs["values"]["queue"]["url"] == released.exports["queue_urls"][runtime]
+        scaled = released.named(SCALED_OBJECT, f"scaling-{runtime}")
+        [trigger] = scaled.inputs["spec"]["triggers"]
+        assert trigger["metadata"]["queueURL"] == released.exports["queue_urls"][runtime]
+        assert scaled.inputs["spec"]["scaleTargetRef"]["name"] == runtime
+        assert released.waits_for(scaled, release), "KEDA wants the Deployment to be there"
+        assert release.provider.startswith(provider.urn)
+        assert scaled.provider.startswith(provider.urn)
+
+
+def test_wrong_settings_end_the_program_before_its_first_resource() -> None:
+    with pytest.raises(SettingsError, match=r"sd-async:api\.memory_mb: 1 is no whole number from 128 to 10240 MB"):
+        evaluate(as_text(changed(api={"memory_mb": 1})))
+
+
+def test_a_section_nobody_reads_is_refused() -> None:
+    with pytest.raises(SettingsError, match="sd-async: runtime is no setting; did you mean `runtimes`"):
+        evaluate(as_text(changed(runtime=[])))
+
+
+def test_no_policy_allows_every_action_or_every_resource(placed: Engine) -> None:
+    found = documents(placed)
+    assert len(found) == 3 + 4 + 2 + 3  # policies of functions, roles, queues, buckets
+    for name, document in found.items():
+        for statement in document["Statement"]:
+            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+            assert not [action for action in actions if "*" in action], name
+            assert "*" not in statement.get("Resource", []), name
+            if statement.get("Principal", {}).get("AWS") == "*":
+                assert statement["Effect"] == "Deny", name
+
+
+def test_aws_knows_every_action_condition_and_resource_of_the_policies(placed: Engine, tmp_path: Path) -> None:
+    checker = TOOLS / "check_iam.py"
+    python = os.environ.get("CHECK_IAM_PYTHON", sys.executable)
+    if not checker.exists():
+        pytest.skip("there is no ../shared/tools/check_iam.py beside this repository")
+    if subprocess.run([python, "-W", "ignore", "-c", "import parliament"], capture_output=True, check=False).returncode:
+        pytest.skip("parliament is not installed; CHECK_IAM_PYTHON can name a Python that has it")
+    # a trust policy names no resource, which parliament takes for a mistake
+    judged = {name: document for name, document in documents(placed).items() if "role:Role" not in name}
+    (tmp_path / "policies.json").write_text(json.dumps(list(judged.values())))
+    done = subprocess.run(
+        [python, "-W", "ignore", checker, tmp_path / "policies.json"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not (TOOLS / "terraform_check").exists(), reason="there is no ../shared/tools/terraform_check")
+def test_the_aws_provider_takes_every_argument() -> None:
+    done = subprocess.run(
+        [sys.executable, TOOLS / "terraform_check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode == 77:
+        pytest.skip(done.stdout.strip().splitlines()[-1])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_program_is_short_enough_to_be_read_in_one_look() -> None:
+    assert len((ROOT / "__main__.py").read_text().splitlines()) < 80
