@@ -12,7 +12,7 @@ SCALE_DOWN_WINDOW_S = 300
 SCALE_DOWN_PERIOD_S = 60
 HPA_SYNC_S = 15  # default of the HPA's loop (Kubernetes, `--horizontal-pod-autoscaler-sync-period`)
 
-# Polls in a row without an answer from SQS. Two are a hiccup, as a throttled call looks.
+# Reads in a row that may fail before the fallback holds: a throttled call or a restart is over by then.
 FAILURES_BEFORE_FALLBACK = 3
 
 
@@ -64,7 +64,7 @@ def _metadata(queue_url: str, queue_length: int, region: str, endpoint_url: str 
         "queueLength": str(queue_length),
         "awsRegion": region,
         "scaleOnInFlight": "true",  # a running job is in flight, and its agent must stay
-        "identityOwner": "operator",  # EKS Pod Identity works with no other (facts: the operator's one association)
+        "identityOwner": "operator",  # `workload` fails with EKS Pod Identity
     }
     return metadata | ({"awsEndpoint": endpoint_url} if endpoint_url else {})
 
@@ -72,9 +72,9 @@ def _metadata(queue_url: str, queue_length: int, region: str, endpoint_url: str 
 def _fallback(min_replicas: int) -> Json:
     """What holds while the queue's length can't be read.
 
-    One agent at least, since agents may well reach SQS when KEDA can't, and a queue that is worked off slowly
-    is better than one that is not; never more than run already, since each costs a GPU. 0 would be no fallback:
-    KEDA passes over it and ends in no agents at all once the cooldown is over (pkg/scaling/executor).
+    No agent goes, since the running ones may well be busy. Without any, one starts: agents may reach SQS when KEDA
+    can't, a queue worked off slowly is better than one that waits for ever, and one GPU is what an outage may cost.
+    With no fallback the number would freeze, also at none. Source: KEDA, `pkg/fallback` and `pkg/scaling/executor`.
     """
     return {
         "failureThreshold": FAILURES_BEFORE_FALLBACK,

@@ -64,7 +64,7 @@ class _Rules:
         _refuse(given, _RULES, "behavior")
         rules = {**defaults, **given}
         policies = tuple(
-            _Policy(policy["type"] == "Percent", policy["value"], policy["periodSeconds"])
+            _Policy(policy["type"] == "Percent", int(policy["value"]), float(policy["periodSeconds"]))
             for policy in rules["policies"]
         )
         return cls(rules["stabilizationWindowSeconds"], rules["selectPolicy"], policies)

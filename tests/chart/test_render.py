@@ -80,6 +80,13 @@ def test_large_numbers_stay_whole() -> None:
     assert rendering.pod(**changes)["terminationGracePeriodSeconds"] == 43020
 
 
+def test_numbers_that_came_over_pulumis_wire_as_fractions_stay_whole() -> None:
+    changes = {"runtime__port": 9000.0, "job__timeoutSeconds": 600.0, "terminationGracePeriodSeconds": 720.0}
+    assert rendering.environment(**changes)["SD_JOB_TIMEOUT_S"] == "600"
+    assert rendering.pod(**changes)["terminationGracePeriodSeconds"] == 720
+    assert rendering.runtime(**changes)["ports"][0]["containerPort"] == 9000
+
+
 def test_the_runtime_is_a_sidecar_that_outlives_the_agent() -> None:
     runtime = rendering.runtime()
     assert (runtime["name"], runtime["restartPolicy"]) == ("runtime", "Always")

@@ -1,5 +1,6 @@
 """KEDA's and the HPA's arithmetic on one machine: the same numbers, the same decisions."""
 
+import json
 from itertools import pairwise
 from typing import Any
 
@@ -155,6 +156,12 @@ def test_the_lowest_recommendation_of_a_window_holds_on_the_way_up() -> None:
     simulation.hold(60, visible=1)
     assert simulation.hold(100, visible=4) == 1
     assert simulation.hold(60, visible=4) == 4
+
+
+def test_numbers_that_came_over_pulumis_wire_as_fractions_count_as_whole() -> None:
+    scaled = json.loads(json.dumps(document(max_replicas=5)), parse_int=float)
+    replicas = Simulation(scaled).hold(30, visible=4)
+    assert (replicas, type(replicas)) == (4, int)
 
 
 @pytest.mark.parametrize("name", ["idleReplicaCount", "initialCooldownPeriod"])
