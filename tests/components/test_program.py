@@ -74,8 +74,6 @@ sqs/queuePolicy:QueuePolicy jobs-sdxl
 sqs/redriveAllowPolicy:RedriveAllowPolicy jobs-sd15
 sqs/redriveAllowPolicy:RedriveAllowPolicy jobs-sdxl
 """
-    "aws:apigateway/response:Response"  # named after their rows, which tests/components/test_api.py reads
-)
 NAMED_AFTER_ROWS = {
     "aws:apigateway/integration:Integration",
     "aws:apigateway/method:Method",
