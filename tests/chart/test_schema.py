@@ -49,11 +49,11 @@ def test_a_misspelt_value_is_refused_at_every_object(path: str) -> None:
         known = dict(objects(SCHEMA))[path]["properties"]
         good = {name: value for name, value in item.items() if name in known}
         key = path.removesuffix("[]").replace(".", "__")
-        changes: dict[str, Any] = {key: [{**good, "mispelt": "x"}]}
+        changes: dict[str, Any] = {key: [{**good, "misspelt": "x"}]}
         assert "kind: Deployment" in rendering.text(**{key: [good]}), "only the misspelt name is wrong"
     else:
-        changes = {"__".join([*filter(None, path.split(".")), "mispelt"]): "x"}
-    with pytest.raises(ChartError, match="mispelt"):
+        changes = {"__".join([*filter(None, path.split(".")), "misspelt"]): "x"}
+    with pytest.raises(ChartError, match="misspelt"):
         rendering.text(**changes)
 
 

@@ -160,8 +160,8 @@ def test_the_lowest_recommendation_of_a_window_holds_on_the_way_up() -> None:
 
 def test_numbers_that_came_over_pulumis_wire_as_fractions_count_as_whole() -> None:
     scaled = json.loads(json.dumps(document(max_replicas=5)), parse_int=float)
-    replicas = Simulation(scaled).hold(30, visible=4)
-    assert (replicas, type(replicas)) == (4, int)
+    replicas = Simulation(scaled).hold(30, visible=9)
+    assert (replicas, type(replicas)) == (5, int)
 
 
 @pytest.mark.parametrize("name", ["idleReplicaCount", "initialCooldownPeriod"])
