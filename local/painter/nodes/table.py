@@ -1,6 +1,17 @@
 """All rows by class name."""
 
-from local.painter.nodes import conditioning, faults, images, latents, loaders, masks, outputs, sampling, transforms
+from local.painter.nodes import (
+    composite,
+    conditioning,
+    faults,
+    images,
+    latents,
+    loaders,
+    masks,
+    outputs,
+    sampling,
+    transforms,
+)
 from local.painter.nodes.spec import NodeClass
 
 _ROWS = (
@@ -11,6 +22,7 @@ _ROWS = (
     *images.ROWS,
     *transforms.ROWS,
     *masks.ROWS,
+    *composite.ROWS,
     *outputs.ROWS,
 )
 
