@@ -72,16 +72,26 @@ class LocalCluster:
 
 
 def workloads_of(
-    cluster: Cluster, root: Path, folder: Path, overrides: Mapping[str, str] | None = None
+    cluster: Cluster, root: Path, folder: Path, *, painter: Sequence[str], runtime_url: str | None
 ) -> dict[str, Workload]:
-    """Workload of each release that has a ScaledObject, by the release's name. Raises: as `template_of`."""
+    """Workload of each release, by its name.
+
+    painter: further arguments for each pod's painter. runtime_url: a runtime that is there, instead of painters.
+    Raises: as `template_of`.
+    """
     found: dict[str, Workload] = {}
     for release in cluster.releases:
         scaled_object = cluster.scaled_objects[release.name]
-        triggers: Sequence[Any] = scaled_object["spec"]["triggers"]
+        port = str(release.values["runtime"]["port"])
+
+        def command(address: str, name: str = release.name, port: str = port) -> list[str]:
+            data = folder / f"painter-{name}-{address}"
+            data.mkdir(exist_ok=True)
+            return ["local.painter", "--host", address, "--port", port, "--data", str(data), *painter]
+
         found[release.name] = Workload(
-            pods=Pods(template_of(release, root), folder, root, overrides or {}),
+            pods=Pods(template_of(release, root), folder, root, None if runtime_url else command, runtime_url),
             autoscaler=Autoscaler(scaled_object),
-            queue_url=triggers[0]["metadata"]["queueURL"],
+            queue_url=scaled_object["spec"]["triggers"][0]["metadata"]["queueURL"],
         )
     return found

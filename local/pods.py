@@ -12,11 +12,13 @@ from typing import Any
 from local import helm
 from local.deploy.up import Release
 from local.emulator import CREDENTIALS
-from local.processes import Child, base_environment, python_module
+from local.processes import STOP_WAIT_S, Child, base_environment, python_module
 
 Json = dict[str, Any]
 
-AGENT = "agent"
+AGENT, RUNTIME = "agent", "runtime"
+RUNTIME_URL = "SD_RUNTIME_URL"
+LOOPBACK = "127.0.0.1"  # a pod's own network: here its own address, since all pods share one loopback
 # The kubelet restarts a container at once, then after 10 s, doubling up to 5 minutes ("Pod Lifecycle").
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 10.0, 300.0
 
@@ -62,18 +64,55 @@ def template_of(release: Release, root: Path) -> PodTemplate:
     )
 
 
+class Container:
+    """One process of a pod, started again when it ends by itself, as the kubelet does."""
+
+    def __init__(self, start: Callable[[], Child]) -> None:
+        self._start = start
+        self._restarts = 0
+        self._due_s: float | None = None
+        self.child = start()
+
+    @property
+    def has_ended(self) -> bool:
+        return self.child.exit_code() is not None
+
+    def restart_if_ended(self, now_s: float) -> None:
+        if not self.has_ended:
+            return
+        if self._due_s is None:
+            backoff_s = FIRST_BACKOFF_S * 2 ** (self._restarts - 1) if self._restarts else 0.0
+            self._due_s = now_s + min(backoff_s, LONGEST_BACKOFF_S)
+        if now_s >= self._due_s:
+            self.child, self._restarts, self._due_s = self._start(), self._restarts + 1, None
+
+
 @dataclass
 class Pod:
+    """runtime: None when the agent uses a runtime that was there before."""
+
     name: str
     ip: str
-    child: Child
-    restarts: int = 0
-    restart_due_s: float | None = None
+    agent: Container
+    runtime: Container | None
     kill_due_s: float | None = None
 
     @property
     def is_terminating(self) -> bool:
         return self.kill_due_s is not None
+
+    @property
+    def containers(self) -> list[Container]:
+        return [self.agent, self.runtime] if self.runtime else [self.agent]
+
+    def terminate(self) -> None:
+        """The agent first: the runtime is a native sidecar and outlives it."""
+        self.agent.child.terminate()
+
+    def end(self, wait_s: float) -> None:
+        self.agent.child.stop(wait_s)
+        if self.runtime:
+            self.runtime.child.stop()
 
 
 def pod_ips() -> list[str]:
@@ -87,18 +126,22 @@ def pod_ips() -> list[str]:
         try:
             probe.bind((addresses[0], 0))
         except OSError:
-            return ["127.0.0.1"]
+            return [LOOPBACK]
     return addresses
 
 
 @dataclass
 class Pods:
-    """The pods of one Deployment. overrides: environment that a person asked for on top of the chart's."""
+    """The pods of one Deployment.
+
+    runtime: arguments of `python -m` that start a pod's runtime, given its address; None when `runtime_url` is used.
+    """
 
     template: PodTemplate
     folder: Path
     root: Path
-    overrides: Mapping[str, str] = field(default_factory=dict)
+    runtime: Callable[[str], list[str]] | None = None
+    runtime_url: str | None = None
     clock: Callable[[], float] = time.monotonic
     pods: list[Pod] = field(default_factory=list)
     _ips: list[str] = field(default_factory=pod_ips)
@@ -113,47 +156,47 @@ class Pods:
             self._add()
         for pod in self.wanted[replicas:]:
             pod.kill_due_s = self.clock() + self.template.grace_period_s
-            pod.child.terminate()
+            pod.terminate()
 
     def tick(self) -> None:
         """What the kubelet does meanwhile: reap, restart what ended by itself, kill what outstays its grace period."""
         now_s = self.clock()
         for pod in list(self.pods):
-            has_ended = pod.child.exit_code() is not None
-            if pod.kill_due_s is not None:
-                if not has_ended and now_s >= pod.kill_due_s:
-                    pod.child.kill()
-                if pod.child.exit_code() is not None:
-                    self.pods.remove(pod)
-                    self._ips.append(pod.ip)
-            elif has_ended:
-                self._restart(pod, now_s)
+            if pod.kill_due_s is None:
+                for container in pod.containers:
+                    container.restart_if_ended(now_s)
+            elif pod.agent.has_ended or now_s >= pod.kill_due_s:
+                pod.end(wait_s=0)
+                self.pods.remove(pod)
+                self._ips.append(pod.ip)
 
     def stop(self) -> None:
-        """SIGTERM to all at once, then wait for each."""
+        """SIGTERM to all agents at once, then an end to each pod."""
         for pod in self.pods:
-            pod.child.terminate()
+            pod.terminate()
         for pod in self.pods:
-            pod.child.stop()
+            pod.end(STOP_WAIT_S)
         self.pods.clear()
 
     def _add(self) -> None:
         name, address = f"{self.template.deployment}-{token_hex(3)}", self._ips.pop(0)
-        self.pods.append(Pod(name, address, self._start(name, address)))
+        runtime = self._runtime(name, address) if self.runtime else None
+        self.pods.append(Pod(name, address, self._agent(name, address), runtime))
 
-    def _restart(self, pod: Pod, now_s: float) -> None:
-        if pod.restart_due_s is None:
-            backoff_s = FIRST_BACKOFF_S * 2 ** (pod.restarts - 1) if pod.restarts else 0.0
-            pod.restart_due_s = now_s + min(backoff_s, LONGEST_BACKOFF_S)
-        if now_s >= pod.restart_due_s:
-            pod.child, pod.restarts, pod.restart_due_s = self._start(pod.name, pod.ip), pod.restarts + 1, None
-
-    def _start(self, name: str, address: str) -> Child:
+    def _agent(self, name: str, address: str) -> Container:
         environment = {
             **base_environment(self.folder),
             **CREDENTIALS,  # what Pod Identity does on a cluster
             **self.template.environment_of(name, address),
-            **self.overrides,
         }
-        log = self.folder / f"{name}.log"
-        return Child(name, python_module(AGENT), environment=environment, log=log, cwd=self.root)
+        url = self.runtime_url or environment[RUNTIME_URL].replace(LOOPBACK, address)
+        return self._container(name, AGENT, [AGENT], environment | {RUNTIME_URL: url})
+
+    def _runtime(self, name: str, address: str) -> Container:
+        assert self.runtime is not None
+        return self._container(name, RUNTIME, self.runtime(address), base_environment(self.folder))
+
+    def _container(self, pod: str, name: str, module: list[str], environment: Mapping[str, str]) -> Container:
+        log = self.folder / f"{pod}-{name}.log"
+        command = python_module(*module)
+        return Container(lambda: Child(f"{pod}/{name}", command, environment=environment, log=log, cwd=self.root))

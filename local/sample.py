@@ -69,6 +69,8 @@ def _watch(system: System, client: Client, job: Job, progress: ProgressLine) -> 
             progress.show(job)
         time.sleep(LOOK_S)
         job = client.get(job.id)
+    if job.metrics.store_ms is not None:
+        progress.say("uploading", f"{job.metrics.store_ms} ms")  # mostly over before it can be seen
     progress.show(job)
     return job
 
@@ -97,8 +99,8 @@ def serve(system: System) -> None:
     """Wait until someone stops it. Raises: ProcessFailedError, when a part of the system ends by itself."""
     while True:
         time.sleep(LOOK_S)
-        for child in (system.emulator.child, *system.painters.values()):
-            if child.exit_code() is not None:
-                raise ProcessFailedError(f"{child.name} ended; its last words:\n{child.last_lines()}")
+        emulator = system.emulator.child
+        if emulator.exit_code() is not None:
+            raise ProcessFailedError(f"The AWS emulator ended; its last words:\n{emulator.last_lines()}")
         if system.cluster.failure:
             raise ProcessFailedError(f"The local cluster stopped: {system.cluster.failure}")
