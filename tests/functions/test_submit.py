@@ -14,7 +14,7 @@ from sd_async.contract.messages import JobMessage, decode_message
 from sd_async.contract.records import Record, from_item
 from tests.functions.conftest import Caller
 from tests.functions.entry import outbox
-from tests.functions.fakes import NOW_MS, REFUSED, WORKFLOW, PlentyOfTime
+from tests.functions.fakes import NOW_MS, REFUSED, WORKFLOW, MemoryStore, PlentyOfTime
 
 JOB: dict[str, Any] = {
     "runtime": "comfy",
@@ -156,6 +156,23 @@ def test_two_bodies_with_one_key_at_once_are_one_job_with_its_own_input(caller: 
     stored = decode_message(caller.store.inputs[record.input_ref][0])
     assert isinstance(stored, JobMessage)
     assert stored.context == record.context == only_message(caller).context
+
+
+class Overtaken(MemoryStore):
+    """Another request with the same key stores its input between our look at the record and our own input."""
+
+    def put_input(self, input_ref: str, body: bytes, body_hash: str) -> str:
+        super().put_input(input_ref, b"theirs", "their hash")
+        return super().put_input(input_ref, body, body_hash)
+
+
+def test_a_record_never_leads_to_the_input_of_another_request() -> None:
+    caller = Caller(store=Overtaken())
+
+    answer = caller.post(JOB, headers=KEY)
+
+    assert (answer.status, answer.code) == (409, "idempotency_conflict")
+    assert (caller.store.items, caller.store.published) == ({}, [])
 
 
 @pytest.mark.parametrize("fault", [BUSY, REFUSED], ids=["busy", "refused"])
