@@ -45,6 +45,7 @@ class Canvas:
 
     def noise(self, cells: float, octaves: int) -> Field:
         """Clouds, about 0 to 1; cells: how many there are from top to bottom in the coarsest octave."""
+        random = self._own_random()
         total = np.zeros((self.height, self.width), np.float32)
         weight, weights = 1.0, 0.0
         for octave in range(octaves):
@@ -52,19 +53,24 @@ class Canvas:
             columns = max(2, round(cells * self.aspect * 2**octave) + 1)
             if rows > self.height or columns > self.width:
                 break
-            grid = self.random.random((rows, columns), np.float32)
+            grid = random.random((rows, columns), np.float32)
             total += weight * resized_field(grid, self.width, self.height, Image.Resampling.BICUBIC)
             weights += weight
             weight /= 2
         return total / weights if weights else total + 0.5
 
+    def _own_random(self) -> np.random.Generator:
+        """Numbers of its own for each brush, so that size and detail do not move what is painted later."""
+        return self.random.spawn(1)[0]
+
     def line(self, cells: float, octaves: int) -> Field:
         """A rough line [1, width], about -1 to 1; cells: how many bumps the coarsest octave has."""
+        random = self._own_random()
         total = np.zeros((1, self.width), np.float32)
         weight, weights = 1.0, 0.0
         for octave in range(octaves):
             knots = max(4, round(cells * 2**octave) + 3)
-            heights = self.random.random(knots) * 2 - 1
+            heights = random.random(knots) * 2 - 1
             at = self.x[0] * (knots - 1)
             left = np.minimum(at.astype(int), knots - 2)
             part = at - left

@@ -23,7 +23,7 @@ def captioned(art: Pixels, caption: Caption) -> Pixels:
     box = _inner_box(caption.mask)
     if box is None:
         return art
-    written = _with_note(art, box)
+    written = _with_note(art, box, caption)
     weight = caption.mask[..., None]
     return np.rint(art + (written.astype(np.float32) - art) * weight).astype(np.uint8)
 
@@ -101,16 +101,18 @@ def _inner_box(mask: NDArray[np.float32]) -> Box | None:
     return round(left + inset_x), round(top + inset_y), round(right - inset_x), round(bottom - inset_y)
 
 
-def _with_note(art: Pixels, box: Box) -> Pixels:
+def _with_note(art: Pixels, box: Box, caption: Caption) -> Pixels:
+    """Words and line at the bottom of `box`, on a card no wider than they are."""
     left, top, right, bottom = box
-    side = min(art.shape[:2])
-    block = block_in(NOTICE, (right - left) * 0.9, (bottom - top) * 0.5, largest=side * 0.04, smallest=5, lines=3)
-    pad = block.line_height * 0.4
-    middle_x, low = (left + right) / 2, bottom
-    frame = (
-        round(middle_x - block.width / 2 - pad), round(low - block.height - 2 * pad),
-        round(middle_x + block.width / 2 + pad), round(low),
-    )  # fmt: skip
+    side, width, height = min(art.shape[:2]), (right - left) * 0.94, bottom - top
+    line = block_in(NOTICE, width, height * 0.4, largest=side * 0.026, smallest=5, lines=3)
+    words = drawable(caption.title)
+    blocks = [block_in(words, width, height * 0.45, largest=side * 0.042, smallest=6, lines=3)] if words else []
+    blocks.append(line)
+    pad = line.line_height * 0.45
+    wide, tall = max(block.width for block in blocks), sum(block.height for block in blocks)
+    start = (left + right - wide) / 2, bottom - pad - tall
+    frame = (round(start[0] - pad), round(start[1] - pad), round(start[0] + wide + pad), round(bottom))
     image = _card(art, frame, radius=round(pad))
-    block.draw(image, frame[0] + pad, frame[1] + pad, INK)
+    _write(image, start, blocks, 0)
     return np.asarray(image)

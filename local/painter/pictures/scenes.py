@@ -10,6 +10,9 @@ from local.painter.pictures.palette import Palette, words_of
 
 Scene = Callable[[Canvas, Palette], None]
 
+PINES = 32
+STARS = 100  # drawn by number, shown by detail
+
 
 def scene_for(prompt: str) -> Scene:
     """A word may ask for a scene; else a hash of the prompt decides."""
@@ -23,7 +26,7 @@ def scene_for(prompt: str) -> Scene:
 def ridges(canvas: Canvas, palette: Palette) -> None:
     """Mountains behind mountains, mist between them, pines in front."""
     horizon = _sky(canvas, palette)
-    layers = 3 + canvas.detail // 2
+    layers = 5 if canvas.detail > 2 else 4
     for index in range(layers):
         depth = (index + 1) / layers
         base = horizon - 0.10 + 0.44 * depth**1.25
@@ -105,9 +108,9 @@ def _sky(canvas: Canvas, palette: Palette, low: float = 0.46, high: float = 0.58
 
 def _stars(canvas: Canvas, palette: Palette, horizon: float) -> None:
     count = 14 * canvas.detail
-    columns = canvas.random.integers(0, canvas.width, count)
-    rows = (canvas.random.random(count) ** 2 * horizon * 0.8 * canvas.height).astype(int)
-    strength = canvas.random.uniform(0.15, 0.8, count).astype(np.float32)
+    columns = (canvas.random.random(STARS)[:count] * canvas.width).astype(int)
+    rows = (canvas.random.random(STARS)[:count] ** 2 * horizon * 0.8 * canvas.height).astype(int)
+    strength = canvas.random.uniform(0.15, 0.8, STARS)[:count].astype(np.float32)
     size = max(1, canvas.height // 512)
     for dy in range(size):
         for dx in range(size):
@@ -120,8 +123,8 @@ def _pines(canvas: Canvas, palette: Palette) -> None:
     line = np.full((1, canvas.width), 1.2, np.float32)
     ground = 0.93 + 0.03 * canvas.line(3, 2)
     count = 5 * canvas.detail
-    centres = np.sort(canvas.random.random(count))
-    heights = canvas.random.uniform(0.05, 0.17, count)
+    centres = canvas.random.random(PINES)[:count]
+    heights = canvas.random.uniform(0.05, 0.17, PINES)[:count]
     for centre, height in zip(centres, heights, strict=True):
         off = np.abs(canvas.x - centre) * canvas.aspect / (height * 0.27)
         jag = 0.10 * np.abs(np.sin(off * 7.5))
@@ -172,7 +175,7 @@ def _ring(canvas: Canvas, palette: Palette) -> None:
 
 
 _WORDS: dict[Scene, tuple[str, ...]] = {
-    ridges: ("mountain", "mountains", "forest", "landscape", "valley", "canyon", "hill", "hills", "desert", "tree"),
+    ridges: ("mountain", "mountains", "forest", "landscape", "valley", "canyon", "hill", "hills", "snow", "winter"),
     waves: ("ocean", "sea", "lake", "river", "water", "wave", "waves", "beach", "ship", "boat", "lighthouse", "island"),
     skyline: ("city", "street", "building", "skyline", "tower", "cyberpunk", "town", "house", "castle", "neon"),
     silk: ("abstract", "portrait", "pattern", "bottle", "galaxy", "flower", "texture", "logo", "fractal"),
