@@ -51,7 +51,9 @@ def known_runtime(name: str, runtimes: Mapping[str, Runtime], field: str = "runt
 
 
 def check_input(body: Mapping[str, Any], kind: JobType, field: str = "input") -> None:
-    """A workflow must be in ComfyUI's API format: node id -> {class_type, inputs}."""
+    """Of bounded depth; a workflow must be in ComfyUI's API format: node id -> {class_type, inputs}."""
+    if _is_deeper_than(limits.MAX_INPUT_DEPTH, body):
+        raise ContractError("invalid_json", f"It is nested over {limits.MAX_INPUT_DEPTH} levels deep.", field)
     if kind is not JobType.WORKFLOW:
         return
     if not body:
@@ -72,8 +74,15 @@ def check_files(files: Mapping[str, str], buckets: Collection[str]) -> None:
         raise ContractError("invalid_value", f"{len(files)} files are over the limit of {limits.MAX_FILES}.", "files")
     for name, url in files.items():
         field = f"files.{name}"
-        if not name or name in {".", ".."} or "/" in name or "\\" in name or not name.isprintable() or len(name) > 255:
-            raise ContractError("invalid_value", "A file's name is 1 to 255 characters without slashes.", field)
+        if (
+            not name
+            or name in {".", ".."}
+            or "/" in name
+            or "\\" in name
+            or not name.isprintable()
+            or len(name.encode()) > 255
+        ):
+            raise ContractError("invalid_value", "A file's name is 1 to 255 bytes without slashes.", field)
         check_file_url(url, buckets, field)
 
 
@@ -81,6 +90,8 @@ def check_file_url(url: str, buckets: Collection[str], field: str) -> None:
     """Scheme and form only; addresses are checked by the agent, on the connection it makes."""
     if len(url) > limits.MAX_URL_CHARS:
         raise ContractError("invalid_value", f"A URL has at most {limits.MAX_URL_CHARS} characters.", field)
+    if not url.isprintable():  # line breaks would be left out in silence here and refused by who fetches it
+        raise ContractError("invalid_value", "A URL has no control characters.", field)
     try:
         parts = urlsplit(url)
         host = parts.hostname
@@ -95,14 +106,20 @@ def check_file_url(url: str, buckets: Collection[str], field: str) -> None:
 
 
 def check_context(context: Any, field: str = "context") -> None:
-    level, depth = [context], 0
-    while level := [value for item in level for value in _inside(item)]:
-        depth += 1
-        if depth > limits.MAX_CONTEXT_DEPTH:
-            raise ContractError("invalid_value", f"It is nested over {limits.MAX_CONTEXT_DEPTH} levels deep.", field)
+    if _is_deeper_than(limits.MAX_CONTEXT_DEPTH, context):
+        raise ContractError("invalid_value", f"It is nested over {limits.MAX_CONTEXT_DEPTH} levels deep.", field)
     size = len(encode(context))
     if size > limits.MAX_CONTEXT_BYTES:
         raise ContractError("too_large", f"{size} bytes are over the limit of {limits.MAX_CONTEXT_BYTES}.", field)
+
+
+def _is_deeper_than(limit: int, value: Any) -> bool:
+    level = [value]
+    for _ in range(limit + 1):
+        if not level:
+            return False
+        level = [inner for item in level for inner in _inside(item)]
+    return bool(level)
 
 
 def _inside(value: Any) -> Collection[Any]:
@@ -124,9 +141,10 @@ def clean_prefix(prefix: str, field: str) -> str:
 
 
 def check_client_id(client_id: str, field: str) -> None:
-    if not 0 < len(client_id) <= limits.MAX_CLIENT_ID_CHARS or "/" in client_id:
+    size = len(client_id.encode(errors="surrogatepass"))
+    if not 0 < size <= limits.MAX_CLIENT_ID_CHARS or "/" in client_id:
         raise ContractError(
-            "invalid_value", f"An id is 1 to {limits.MAX_CLIENT_ID_CHARS} characters without slashes.", field
+            "invalid_value", f"An id is 1 to {limits.MAX_CLIENT_ID_CHARS} bytes without slashes.", field
         )
     clean_prefix(client_id, field)
 

@@ -5,10 +5,11 @@ from typing import Any, Literal
 import msgspec
 
 from sd_async.contract import forms
-from sd_async.contract.codec import convert, decode, encode
+from sd_async.contract.codec import convert, decode, encode_for_queue
 from sd_async.contract.errors import ContractError
 from sd_async.contract.jobs import Form, JobType
 from sd_async.contract.limits import MAX_MESSAGE_BYTES
+from sd_async.contract.times import Milliseconds, Seconds
 
 
 class JobMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -24,8 +25,8 @@ class JobMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     owner: str
     runtime: str
     type: JobType
-    created_at_ms: int
-    timeout_seconds: int
+    created_at_ms: Milliseconds
+    timeout_seconds: Seconds
     output_key: str
     input: dict[str, Any] | None = None
     input_ref: str | None = None
@@ -45,7 +46,7 @@ class DirectJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encode_message(message: JobMessage) -> bytes:
-    return encode(message)
+    return encode_for_queue(message)
 
 
 def encode_for_topic(message: JobMessage, input_ref: str) -> bytes:
@@ -53,10 +54,10 @@ def encode_for_topic(message: JobMessage, input_ref: str) -> bytes:
 
     Raises: ContractError `too_large`, when it does not fit even so.
     """
-    whole = encode(message)
+    whole = encode_for_queue(message)
     if len(whole) <= MAX_MESSAGE_BYTES:
         return whole
-    pointer = encode(msgspec.structs.replace(message, input=None, input_ref=input_ref))
+    pointer = encode_for_queue(msgspec.structs.replace(message, input=None, input_ref=input_ref))
     if len(pointer) > MAX_MESSAGE_BYTES:
         raise ContractError("too_large", f"The job's fields beside `input` pass {MAX_MESSAGE_BYTES} bytes.")
     return pointer

@@ -8,12 +8,15 @@ import msgspec
 from sd_async.contract.codec import convert, decode, encode
 from sd_async.contract.jobs import Form, JobError, JobType, Progress
 from sd_async.contract.states import Status
+from sd_async.contract.times import Milliseconds, Seconds
 
 # Names of the table's indexes, used by whoever makes the table and whoever reads it.
 BY_OWNER = "by_owner"  # owner, created_at_ms
 BY_STATUS = "by_status"  # status, created_at_ms
 BY_OUTBOX = "by_outbox"  # outbox, created_at_ms; sparse: only jobs recorded and not yet published
 OUTBOX_PENDING = "pending"
+
+_MAX_EXPONENT = 130  # DynamoDB's numbers are 1e-130 to 9.9e125 (DynamoDB guide, "Data types")
 
 
 class StoredOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -51,10 +54,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     runtime: str
     type: JobType
     status: Status
-    created_at_ms: int
-    updated_at_ms: int
-    expires_at_s: int
-    timeout_seconds: int
+    created_at_ms: Milliseconds
+    updated_at_ms: Milliseconds
+    expires_at_s: Seconds
+    timeout_seconds: Seconds
     output_key: str
     input_ref: str = ""
     body_hash: str = ""
@@ -65,9 +68,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     outbox: str | None = None
     attempt: int = 0
     agent: str | None = None
-    lease_until_ms: int | None = None
-    started_at_ms: int | None = None
-    completed_at_ms: int | None = None
+    lease_until_ms: Milliseconds | None = None
+    started_at_ms: Milliseconds | None = None
+    completed_at_ms: Milliseconds | None = None
     progress: Progress = Progress()
     phases: Phases = Phases()
     outputs: list[StoredOutput] = []
@@ -81,19 +84,32 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def to_item(record: Record) -> dict[str, Any]:
     """Plain values for DynamoDB: no floats, nothing absent. Enums become their text."""
-    item = _without_floats(msgspec.to_builtins(record))
-    assert isinstance(item, dict)
+    item = to_attribute(msgspec.structs.replace(record, error=None))
+    if record.error is not None:
+        item["error"] = to_attribute(record.error)
     return {name: value for name, value in item.items() if value is not None}
 
 
 def from_item(item: dict[str, Any]) -> Record:
     """Record of an item; numbers may be Decimals, unknown attributes are left out. Raises: ContractError."""
-    return convert(_without_decimals(item), Record)
+    plain = _without_decimals(item)
+    error = plain.get("error") if isinstance(plain, dict) else None
+    if isinstance(error, dict) and isinstance(error.get("node_errors"), str):
+        error["node_errors"] = decode(error["node_errors"], dict[str, Any], where="error.node_errors")
+    return convert(plain, Record)
 
 
 def to_attribute(value: Any) -> Any:
-    """A struct or a plain value as what one attribute of an item holds."""
-    return _without_floats(msgspec.to_builtins(value))
+    """A struct or a plain value as what one attribute of an item holds.
+
+    Given what it returned, it returns the same. `node_errors` is the runtime's own and becomes JSON text:
+    DynamoDB refuses what is nested over 32 levels, empty names and numbers beyond 38 digits or 1e125.
+    Raises: ContractError, when even JSON cannot hold it.
+    """
+    if isinstance(value, JobError) and value.node_errors is not None:
+        text = encode(value.node_errors).decode()
+        return {**to_attribute(msgspec.structs.replace(value, node_errors=None)), "node_errors": text}
+    return _without_floats(msgspec.to_builtins(value, builtin_types=(Decimal,)))
 
 
 def context_text(context: Any) -> str:
@@ -111,6 +127,8 @@ def _without_floats(value: Any) -> Any:
 
 
 def _without_decimals(value: Any) -> Any:
+    if isinstance(value, Decimal) and not (value.is_finite() and abs(value.adjusted()) <= _MAX_EXPONENT):
+        return str(value)  # no number of DynamoDB's: left for the type check to refuse
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, dict):

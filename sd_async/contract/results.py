@@ -4,11 +4,12 @@ from typing import Any
 
 import msgspec
 
-from sd_async.contract.codec import decode, encode
+from sd_async.contract.codec import decode, encode_for_queue
 from sd_async.contract.jobs import Form, JobError
 from sd_async.contract.limits import MAX_MESSAGE_BYTES
 from sd_async.contract.records import Record
 from sd_async.contract.states import Status
+from sd_async.contract.times import Milliseconds
 
 
 class ResultMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,8 +28,8 @@ class ResultMessage(msgspec.Struct, frozen=True, kw_only=True):
     context: Any
     error: JobError | None
     attempts: int
-    created_at_ms: int
-    completed_at_ms: int
+    created_at_ms: Milliseconds
+    completed_at_ms: Milliseconds
 
 
 def result_of(record: Record, bucket: str) -> ResultMessage:
@@ -52,10 +53,10 @@ def result_of(record: Record, bucket: str) -> ResultMessage:
 
 def encode_result(result: ResultMessage) -> bytes:
     """Bytes for SNS; the list is left out when it does not fit, and `output_url` still leads to the files."""
-    whole = encode(result)
+    whole = encode_for_queue(result)
     if len(whole) <= MAX_MESSAGE_BYTES:
         return whole
-    return encode(msgspec.structs.replace(result, image_url=[], error=_shortened(result.error)))
+    return encode_for_queue(msgspec.structs.replace(result, image_url=[], error=_shortened(result.error)))
 
 
 def decode_result(body: bytes | str) -> ResultMessage:
