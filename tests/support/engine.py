@@ -109,7 +109,7 @@ class Engine(mocks.MockMonitor, mocks.Mocks):
                 token=args.typ,
                 name=args.name,
                 inputs=inputs,
-                urn=self.make_urn(request.parent, args.typ, args.name),  # type: ignore[no-untyped-call]
+                urn=self.make_urn(request.parent, args.typ, args.name),
                 parent=request.parent,
                 provider=args.provider or "",
                 dependencies=frozenset(request.dependencies),
@@ -162,7 +162,9 @@ def evaluate(config: Mapping[str, str], *, project: str = "sd-async", stack: str
     def program() -> pulumi.Output[Any]:
         runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
         outputs = {name: pulumi.Output.from_input(value) for name, value in exported.items()}
-        are_secret = {name: pulumi.Output.from_input(output.is_secret()) for name, output in outputs.items()}
+        are_secret: dict[str, pulumi.Output[bool]] = {
+            name: pulumi.Output.from_input(output.is_secret()) for name, output in outputs.items()
+        }
         return pulumi.Output.all(
             pulumi.Output.all(**outputs).apply(engine.exports.update),
             pulumi.Output.all(**are_secret).apply(engine.secret_exports.update),
