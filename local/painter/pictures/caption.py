@@ -40,7 +40,7 @@ def stamped(picture: Pixels) -> Pixels:
 
 
 def band_height(width: int, height: int) -> int:
-    return max(8, min(round(min(width, height) * 0.062), height // 3))
+    return min(max(16, round(min(width, height) * 0.062)), max(1, height // 3))
 
 
 def _with_words(art: Pixels, caption: Caption) -> Pixels:

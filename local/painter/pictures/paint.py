@@ -74,6 +74,6 @@ def _tone(canvas: Canvas, cfg: float) -> None:
 
 def _grain(canvas: Canvas, brief: Brief) -> None:
     """What few steps leave unfinished; after twenty it is the grain of a photograph."""
-    amount = np.float32(0.012 + 0.30 * np.exp(-brief.steps / 4))
+    amount = np.float32(0.012 + 0.16 * np.exp(-brief.steps / 4))
     grain = random_of("grain", brief.seed, brief.index).standard_normal(canvas.rgb.shape[:2], np.float32)
     canvas.rgb += amount * grain[..., None]
