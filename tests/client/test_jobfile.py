@@ -74,7 +74,7 @@ def test_a_workflow_in_the_editors_format_gets_the_sentence_that_says_how_to_exp
 @pytest.mark.parametrize(
     ("document", "code", "field"),
     [
-        ({"runtime": "r", "input": {}, "promt": 1}, "unknown_field", "promt"),
+        ({"runtime": "r", "input": {}, "inputs": 1}, "unknown_field", "inputs"),
         ({"runtime": "r", "input": []}, "invalid_type", "input"),
         ({"runtime": "r"}, "missing_field", "input"),
         ({"runtime": "r", "input": {}, "type": "video"}, "invalid_type", "type"),

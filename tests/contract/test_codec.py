@@ -96,7 +96,7 @@ def test_what_sqs_does_not_take_is_escaped_and_means_the_same() -> None:
     [
         ("{}", "missing_field", "runtime"),
         ('{"runtime": "r"}', "missing_field", "input"),
-        ('{"runtime": "r", "input": {}, "promt": 1}', "unknown_field", "promt"),
+        ('{"runtime": "r", "input": {}, "inputs": 1}', "unknown_field", "inputs"),
         ('{"runtime": "r", "input": {}, "a`b": 1}', "unknown_field", "a`b"),
         (
             '{"runtime": "r", "input": {}, "missing required field `x`": 1}',
