@@ -146,6 +146,11 @@ def imported(path: str, source: str) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, str(item.value)) for item in node.args[:1] if isinstance(item, ast.Constant))
 
 
+def wanted() -> list[str]:
+    text = (ROOT / "requirements" / "dev.in").read_text(encoding="utf-8")
+    return re.findall(r"^[A-Za-z][\w.-]*", text, re.MULTILINE)
+
+
 def room_of(path: str) -> str | None:
     return next((name for name, room in ROOMS.items() if any(fnmatchcase(path, file) for file in room.files)), None)
 
@@ -245,8 +250,7 @@ def test_agents_and_functions_never_know_each_other() -> None:
 
 
 def test_every_package_that_is_imported_is_one_that_we_chose() -> None:
-    wanted = (ROOT / "requirements" / "dev.in").read_text(encoding="utf-8")
-    chosen = {name.lower().replace("-", "_") for name in re.findall(r"^[A-Za-z][\w.-]*", wanted, re.MULTILINE)}
+    chosen = {name.lower().replace("-", "_") for name in wanted()}
     tops = {
         module.partition(".")[0]
         for path in tracked()
@@ -255,3 +259,11 @@ def test_every_package_that_is_imported_is_one_that_we_chose() -> None:
     foreign = {top for top in tops if top not in sys.stdlib_module_names and top not in PROJECT}
     names = {PACKAGES.get(top, top) for top in foreign if not top.startswith("mypy_boto3_")}
     assert names <= chosen, "a package that comes along with another may go away with it"
+
+
+def test_every_package_that_we_chose_has_its_reason() -> None:
+    page = (ROOT / "docs" / "decisions" / "0001-direct-dependencies.md").read_text(encoding="utf-8")
+    first = {
+        name.strip() for line in page.splitlines() if line.startswith("|") for name in line.split("|")[1].split(",")
+    }
+    assert set(wanted()) <= first
