@@ -238,7 +238,7 @@ class Worker:
             outcome=outcome,
             decision=decision.fate.value,
             error=_described(error),
-            wait_s=_seconds(claimed_ms - record.created_at_ms) or 0.0,
+            wait_s=max(claimed_ms - record.created_at_ms, 0) / 1000,
             fetch_s=_seconds(phases.fetch_ms),
             generate_s=_seconds(phases.execution_ms),
             store_s=_seconds(phases.store_ms),

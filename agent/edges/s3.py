@@ -1,6 +1,7 @@
 """The buckets: input files out, outputs in."""
 
 import asyncio
+import contextlib
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -54,7 +55,7 @@ class S3Files:
         answer = self._client.get_object(Bucket=bucket, Key=key)
         _refuse_above(max_bytes, answer["ContentLength"])
         written_bytes = 0
-        with target.open("wb") as file, answer["Body"] as body:
+        with target.open("wb") as file, contextlib.closing(answer["Body"]) as body:
             for chunk in body.iter_chunks(_CHUNK_BYTES):
                 written_bytes += file.write(chunk)
         return written_bytes

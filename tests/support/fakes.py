@@ -107,11 +107,12 @@ class FakeQueue:
 
     async def receive(self, wait_s: int) -> Delivery | None:
         self.faults.happen("receive")
-        for _ in range(wait_s + 1):
-            if (message := self._next_visible()) is not None:
-                return self._delivered(message)
+        until_s = self._clock.monotonic_s() + wait_s
+        while (message := self._next_visible()) is None:
+            if self._clock.monotonic_s() >= until_s:
+                return None
             await self._clock.sleep(1)
-        return None
+        return self._delivered(message)
 
     async def extend(self, delivery: Delivery, visibility_s: int) -> bool:
         self.faults.happen("extend")

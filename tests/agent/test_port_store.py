@@ -1,0 +1,174 @@
+"""One suite over the fake store and DynamoDB."""
+
+import pytest
+
+from agent.core.plan import first_record
+from agent.errors import LeaseLostError
+from agent.ports import Claim, Ending, Store
+from sd_async.contract.jobs import JobError, Progress
+from sd_async.contract.records import Phases, Record, StoredOutput
+from sd_async.contract.states import Status
+from tests.agent.ports import StoreUnderTest
+from tests.agent.scenario import JOB_ID, in_loop, message_of
+from tests.support.fakes import START_MS
+
+NOW = START_MS + 1000
+LEASE = NOW + 60_000
+DONE = Ending(
+    status=Status.SUCCEEDED,
+    completed_at_ms=NOW + 9,
+    phases=Phases(fetch_ms=1, execution_ms=2, store_ms=3),
+    progress=Progress(value=1.0, message="done"),
+    outputs=[
+        StoredOutput(key="k/a.png", name="a.png", type="image", content_type="image/png", size_bytes=7, node_id="9")
+    ],
+)
+
+
+async def claimed(store: StoreUnderTest) -> Record:
+    first = first_record(message_of(context={"a": [1.5]}), now_ms=START_MS, retention_days=30)
+    assert await store.port.create(first)
+    record = await store.port.claim(first, agent="comfy-0", now_ms=NOW, lease_until_ms=LEASE)
+    assert record is not None
+    return record
+
+
+def held(record: Record) -> Claim:
+    return Claim(record.id, record.attempt)
+
+
+@in_loop
+async def test_an_unknown_job_is_none(store: StoreUnderTest) -> None:
+    assert await store.port.get(JOB_ID) is None
+
+
+@in_loop
+async def test_a_record_is_created_once_and_read_back_whole(store: StoreUnderTest) -> None:
+    first = first_record(message_of(context={"a": [1.5]}), now_ms=START_MS, retention_days=30)
+    assert await store.port.create(first)
+    assert not await store.port.create(first)
+    assert await store.port.get(JOB_ID) == first
+
+
+@in_loop
+async def test_a_claim_counts_the_attempt_and_names_the_holder(store: StoreUnderTest) -> None:
+    record = await claimed(store)
+    assert (record.status, record.attempt, record.agent) == (Status.RUNNING, 1, "comfy-0")
+    assert (record.lease_until_ms, record.started_at_ms) == (LEASE, NOW)
+    assert record.context == {"a": [1.5]}
+
+
+@in_loop
+async def test_a_job_under_a_live_lease_is_not_claimed(store: StoreUnderTest) -> None:
+    record = await claimed(store)
+    assert await store.port.claim(record, agent="comfy-1", now_ms=LEASE, lease_until_ms=LEASE + 1) is None
+
+
+@in_loop
+async def test_a_job_whose_lease_ended_is_claimed_by_another(store: StoreUnderTest) -> None:
+    record = await claimed(store)
+    taken = await store.port.claim(record, agent="comfy-1", now_ms=LEASE + 1, lease_until_ms=LEASE + 9)
+    assert taken is not None
+    assert (taken.status, taken.attempt, taken.agent) == (Status.RUNNING, 2, "comfy-1")
+
+
+@in_loop
+async def test_a_job_that_changed_since_it_was_seen_is_not_claimed(store: StoreUnderTest) -> None:
+    record = await claimed(store)
+    store.change(JOB_ID, status=Status.CANCELING)
+    assert await store.port.claim(record, agent="comfy-1", now_ms=LEASE + 1, lease_until_ms=LEASE + 9) is None
+    seen = await store.port.get(JOB_ID)
+    assert seen is not None
+    taken = await store.port.claim(seen, agent="comfy-1", now_ms=LEASE + 1, lease_until_ms=LEASE + 9)
+    assert taken is not None
+    assert taken.status is Status.CANCELING, "a cancellation must not be forgotten"
+
+
+@in_loop
+async def test_a_beat_renews_the_lease_and_tells_the_status(store: StoreUnderTest) -> None:
+    claim = held(await claimed(store))
+    progress = Progress(value=0.5, nodes_done=1, nodes_total=2, message="running")
+    status = await store.port.beat(claim, now_ms=NOW + 5, lease_until_ms=LEASE + 5, progress=progress)
+    assert status is Status.RUNNING
+    record = await store.port.get(JOB_ID)
+    assert record is not None
+    assert (record.lease_until_ms, record.progress) == (LEASE + 5, progress)
+    store.change(JOB_ID, status=Status.CANCELING)
+    assert await store.port.beat(claim, now_ms=NOW, lease_until_ms=LEASE, progress=progress) is Status.CANCELING
+
+
+@in_loop
+async def test_an_ending_is_written_whole_and_frees_the_job(store: StoreUnderTest) -> None:
+    record = await store.port.finish(held(await claimed(store)), DONE)
+    assert await store.port.get(JOB_ID) == record
+    assert (record.status, record.completed_at_ms, record.phases) == (Status.SUCCEEDED, NOW + 9, DONE.phases)
+    assert record.outputs == list(DONE.outputs)
+    assert (record.agent, record.lease_until_ms) == (None, None)
+
+
+@in_loop
+async def test_a_failure_keeps_the_runtimes_own_words(store: StoreUnderTest) -> None:
+    error = JobError(
+        code="invalid_workflow",
+        message="No.",
+        node_id="3",
+        node_errors={
+            "3": {"errors": [{"extra_info": {"received_value": 1.5, "input_config": [2**64 - 1, None, True]}}]}
+        },
+    )
+    ending = Ending(Status.FAILED, NOW + 9, Phases(), Progress(), error=error)
+    record = await store.port.finish(held(await claimed(store)), ending)
+    assert record.error == error
+    assert await store.port.get(JOB_ID) == record
+
+
+async def write(store: Store, how: str, claim: Claim) -> None:
+    match how:
+        case "beat":
+            await store.beat(claim, now_ms=NOW, lease_until_ms=LEASE, progress=Progress())
+        case "finish":
+            await store.finish(claim, DONE)
+        case _:
+            await store.release(claim, now_ms=NOW, waiting="x")
+
+
+@pytest.mark.parametrize("writer", ["beat", "finish", "release"])
+@pytest.mark.parametrize("change", [{"attempt": 2}, {"status": "succeeded"}, {"status": "queued"}], ids=str)
+@in_loop
+async def test_whoever_lost_the_job_can_write_nothing(
+    store: StoreUnderTest, writer: str, change: dict[str, object]
+) -> None:
+    claim = held(await claimed(store))
+    store.change(JOB_ID, **change)
+    before = await store.port.get(JOB_ID)
+    with pytest.raises(LeaseLostError):
+        await write(store.port, writer, claim)
+    assert await store.port.get(JOB_ID) == before
+
+
+@in_loop
+async def test_a_released_job_is_queued_says_why_and_can_be_claimed_again(store: StoreUnderTest) -> None:
+    assert await store.port.release(held(await claimed(store)), now_ms=NOW, waiting="AWS is busy.")
+    record = await store.port.get(JOB_ID)
+    assert record is not None
+    assert (record.status, record.waiting, record.agent) == (Status.QUEUED, "AWS is busy.", None)
+    again = await store.port.claim(record, agent="comfy-1", now_ms=NOW, lease_until_ms=LEASE)
+    assert again is not None
+    assert (again.attempt, again.waiting) == (2, "")
+
+
+@in_loop
+async def test_a_job_that_is_being_canceled_is_not_released(store: StoreUnderTest) -> None:
+    claim = held(await claimed(store))
+    store.change(JOB_ID, status=Status.CANCELING)
+    assert not await store.port.release(claim, now_ms=NOW, waiting="x")
+    record = await store.port.get(JOB_ID)
+    assert record is not None
+    assert record.status is Status.CANCELING
+
+
+@in_loop
+async def test_a_cancellation_can_still_end_in_any_final_state(store: StoreUnderTest) -> None:
+    claim = held(await claimed(store))
+    store.change(JOB_ID, status=Status.CANCELING)
+    assert (await store.port.finish(claim, DONE)).status is Status.SUCCEEDED
