@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import contextlib
 import logging
 import signal
 import sys
@@ -37,8 +36,7 @@ async def _serve(settings: PainterSettings, host: str, port: int) -> None:
     # SIGTERM keeps its default: ComfyUI ends at once, in the middle of a job, and agents must live with that.
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
     print(f"{NOTICE}, at {url}", flush=True)
-    with contextlib.suppress(asyncio.CancelledError):
-        await stop.wait()
+    await stop.wait()
     await runner.cleanup()
 
 

@@ -31,8 +31,8 @@ class Executor:
         self.current: tuple[str | None, str] | None = None
 
     def serve(self, queue: PromptQueue) -> None:
-        """Never returns. A node that raises SystemExit ends the thread and leaves its prompt running for ever."""
-        while True:
+        """Until the queue is closed. A node that raises SystemExit ends it and leaves its prompt running for ever."""
+        while not queue.is_closed:
             taken = queue.take(None)
             if queue.take_free_request():
                 self._cache.clear()

@@ -22,6 +22,7 @@ class PromptQueue:
         self._taken = 0
         self._history: dict[str, dict[str, Any]] = {}
         self._has_free_request = False
+        self._is_closed = False
 
     def put(self, item: Item) -> None:
         """Raises: TypeError, when a waiting item has the same number and id; like ComfyUI it is queued all the same."""
@@ -31,11 +32,10 @@ class PromptQueue:
         self._on_change()
 
     def take(self, timeout_s: float | None) -> tuple[int, Item] | None:
-        """A ticket and the item with the lowest number, None when there is none within the time."""
+        """A ticket and the item with the lowest number, None when there is none within the time, or no more."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self._pending or self._has_free_request, timeout_s):
-                return None
-            if not self._pending:
+            self._changed.wait_for(lambda: self._pending or self._has_free_request or self._is_closed, timeout_s)
+            if self._is_closed or not self._pending:
                 return None
             item = heapq.heappop(self._pending)
             self._taken += 1
@@ -86,6 +86,17 @@ class PromptQueue:
         with self._changed:
             self._has_free_request = True
             self._changed.notify()
+
+    def close(self) -> None:
+        """Nothing is taken any more; whoever waits for an item is told so."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    @property
+    def is_closed(self) -> bool:
+        with self._changed:
+            return self._is_closed
 
     def take_free_request(self) -> bool:
         with self._changed:

@@ -25,6 +25,8 @@ from local.painter.queue import PromptQueue
 from local.painter.settings import PainterSettings
 from local.painter.validation import validate
 
+STOP_WAIT_S = 3.0  # what ComfyUI takes to end after SIGINT; a node that computes longer is left behind
+
 
 class Painter:
     """One server: its routes, queue and worker."""
@@ -47,6 +49,7 @@ class Painter:
             app.add_routes(self._routes(prefix))
         app.router.add_get("/", describe.page)
         app.cleanup_ctx.append(self._serve)
+        app.on_shutdown.append(self._disconnect)
         return app
 
     def _routes(self, prefix: str) -> list[web.RouteDef]:
@@ -81,14 +84,19 @@ class Painter:
         self._folders.make()
         write_example(self._folders.inside("input", "example.png"))
         delivery = asyncio.create_task(self._sockets.deliver())
-        threading.Thread(target=self._executor.serve, args=(self._queue,), daemon=True, name="worker").start()
+        worker = threading.Thread(target=self._executor.serve, args=(self._queue,), daemon=True, name="painter-worker")
+        worker.start()
         yield
+        self._queue.close()
         self._executor.interrupt.request()
-        await self._sockets.close()
+        await asyncio.to_thread(worker.join, STOP_WAIT_S)
         delivery.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await delivery
         self._folders.wipe_temp()
+
+    async def _disconnect(self, _: web.Application) -> None:
+        await self._sockets.close()
 
     def _announce(self) -> None:
         self._sockets.send("status", self._status(), None)

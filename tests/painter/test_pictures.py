@@ -102,6 +102,15 @@ def test_a_repaint_writes_only_inside_its_mask() -> None:
     assert np.array_equal(captioned(art, caption_of(BRIEF, np.zeros_like(mask))), art)
 
 
+def test_a_repaint_in_a_shape_that_is_no_rectangle_does_not_write_over_its_edge() -> None:
+    art = paint(BRIEF)
+    rows, columns = np.mgrid[:128, :128]
+    diamond = (np.abs(rows - 64) + np.abs(columns - 64) < 60).astype(np.float32)
+    changed = (captioned(art, caption_of(BRIEF, diamond)) != art).any(axis=-1)
+    assert changed.any()
+    assert not changed[diamond == 0].any()
+
+
 def test_text_is_made_smaller_and_then_cut_to_fit() -> None:
     short = block_in("fox", 200, 60, largest=40, smallest=10, lines=2)
     assert (short.size, short.lines) == (40, ("fox",))
