@@ -31,13 +31,14 @@ async def started(settings: PainterSettings, host: str, port: int) -> tuple[web.
 def serving(settings: PainterSettings) -> Iterator[str]:
     """URL of a painter on a free loopback port, which ends with the block."""
     ready: Future[str] = Future()
-    loop = asyncio.new_event_loop()
     stop = asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
 
     async def serve() -> None:
+        loops.append(asyncio.get_running_loop())
         try:
             runner, url = await started(settings, "127.0.0.1", 0)
-        except BaseException as error:
+        except Exception as error:
             ready.set_exception(error)
             raise
         ready.set_result(url)
@@ -45,8 +46,8 @@ def serving(settings: PainterSettings) -> Iterator[str]:
         await runner.cleanup()
 
     def run() -> None:
-        with contextlib.closing(loop), contextlib.suppress(OSError):
-            loop.run_until_complete(serve())
+        with contextlib.suppress(OSError):  # whoever waits for `ready` is told
+            asyncio.run(serve())
 
     thread = threading.Thread(target=run, name="painter", daemon=True)
     thread.start()
@@ -54,5 +55,5 @@ def serving(settings: PainterSettings) -> Iterator[str]:
         yield ready.result(START_WAIT_S)
     finally:
         with contextlib.suppress(RuntimeError):  # the loop is closed already when it could not start
-            loop.call_soon_threadsafe(stop.set)
+            loops[0].call_soon_threadsafe(stop.set)
         thread.join(START_WAIT_S)

@@ -79,6 +79,12 @@ def test_a_picture_looks_the_same_in_another_size() -> None:
     assert np.abs(halved - small).mean() < 8
 
 
+def test_fewer_steps_show_the_same_composition_with_less_detail() -> None:
+    brief = replace(BRIEF, width=256, height=256)
+    rough, fine = (paint(replace(brief, steps=steps)).astype(float) for steps in (10, 40))
+    assert np.abs(rough - fine).mean() < 5
+
+
 def test_the_line_that_says_painter_is_at_the_bottom_of_every_picture() -> None:
     picture = _whole(BRIEF)
     band = picture[-band_height(128, 128) :]

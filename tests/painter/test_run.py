@@ -81,6 +81,26 @@ def test_a_batch_gives_one_file_for_each_picture(comfy: Comfy) -> None:
     assert len({comfy.picture(item) for item in items}) == 3
 
 
+def test_an_animation_is_one_file_that_says_so_beside_its_name(comfy: Comfy) -> None:
+    graph = painting("moving", batch_size=3)
+    graph["9"] = {
+        "class_type": "SaveAnimatedWEBP",
+        "inputs": {
+            "images": ["8", 0],
+            "filename_prefix": "moving",
+            "fps": 4,
+            "lossless": False,
+            "quality": 80,
+            "method": "fastest",
+        },
+    }
+    outputs = comfy.run(graph)["outputs"]["9"]
+    assert outputs["animated"] == [True]
+    assert outputs["images"] == [{"filename": "moving_00001_.webp", "subfolder": "", "type": "output"}]
+    picture = _opened(comfy.picture(outputs["images"][0]))
+    assert (picture.format, getattr(picture, "n_frames", 1)) == ("WEBP", 3)
+
+
 def test_text_outputs_are_strings(comfy: Comfy) -> None:
     graph = {"1": {"class_type": "PreviewAny", "inputs": {"source": "some words"}}}
     assert comfy.run(graph)["outputs"] == {"1": {"text": ["some words"]}}
@@ -95,6 +115,13 @@ def test_a_repeated_graph_names_the_old_files_and_writes_nothing(comfy: Comfy) -
     assert second["outputs"]["n2"] == first["outputs"]["2"], "node ids and titles do not count"
     assert sorted(second["status"]["messages"][1][1]["nodes"]) == ["n1", "n2"]
     assert len(list((comfy.data / "output").glob("repeat_*"))) == 1
+
+
+def test_two_equal_save_nodes_of_one_graph_write_one_file(comfy: Comfy) -> None:
+    graph = flat("twins")
+    outputs = comfy.run({**graph, "3": graph["2"]})["outputs"]
+    assert outputs["2"] == outputs["3"]
+    assert len(list((comfy.data / "output").glob("twins_*"))) == 1
 
 
 def test_an_unknown_input_is_accepted_and_counts_for_the_cache(comfy: Comfy) -> None:

@@ -1,5 +1,6 @@
 """Nodes whose results a client gets: files, previews, text."""
 
+import io
 import json
 import random
 import string
@@ -8,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from local.painter.folders import next_number
-from local.painter.nodes.spec import Input, NodeClass
+from local.painter.nodes.spec import Input, NodeClass, number
 from local.painter.pictures.png import save_png
 from local.painter.values import Pixels
 from local.painter.work import Result, Work
@@ -24,20 +25,42 @@ def _preview(work: Work, *, images: Pixels) -> Result:
     return _saved(work, images, "temp", f"ComfyUI_temp_{suffix}")
 
 
+def _animation(work: Work, *, images: Pixels, filename_prefix: str, fps: float, **quality: Any) -> Result:
+    frames = [Image.fromarray(picture) for picture in images]
+    encoded = io.BytesIO()
+    frames[0].save(
+        encoded,
+        "WEBP",
+        save_all=True,
+        append_images=frames[1:],
+        duration=round(1000 / fps),
+        lossless=quality["lossless"],
+        quality=quality["quality"],
+        method=_WEBP_METHODS[quality["method"]],
+    )
+    item = _written(work, "output", filename_prefix, ".webp", encoded.getvalue())
+    return Result(ui={"images": [item], "animated": [len(frames) > 1]})
+
+
 def _saved(work: Work, images: Pixels, kind: str, prefix: str) -> Result:
-    """One PNG per picture, numbered over what is in the folder now. Raises: OutsideFolderError for such a prefix."""
+    """One PNG per picture."""
     height, width = images.shape[1:3]
     named = prefix.replace("%width%", str(width)).replace("%height%", str(height))
-    base = work.folders.inside(kind, named)
-    base.parent.mkdir(parents=True, exist_ok=True)
-    subfolder = str(base.parent.relative_to(work.folders.inside(kind)))
     items = []
     for index, picture in enumerate(images):
-        name = base.name.replace("%batch_num%", str(index))
-        path = base.parent / f"{name}_{next_number(base.parent, name):05}_.png"
-        path.write_bytes(save_png(Image.fromarray(picture), _texts(work)))
-        items.append({"filename": path.name, "subfolder": "" if subfolder == "." else subfolder, "type": kind})
+        data = save_png(Image.fromarray(picture), _texts(work))
+        items.append(_written(work, kind, named.replace("%batch_num%", str(index)), ".png", data))
     return Result(ui={"images": items})
+
+
+def _written(work: Work, kind: str, prefix: str, suffix: str, data: bytes) -> dict[str, str]:
+    """Item of a new file, numbered over what is in the folder now. Raises: OutsideFolderError for such a prefix."""
+    base = work.folders.inside(kind, prefix)
+    base.parent.mkdir(parents=True, exist_ok=True)
+    path = base.parent / f"{base.name}_{next_number(base.parent, base.name):05}_{suffix}"
+    path.write_bytes(data)
+    subfolder = str(base.parent.relative_to(work.folders.inside(kind)))
+    return {"filename": path.name, "subfolder": "" if subfolder == "." else subfolder, "type": kind}
 
 
 def _texts(work: Work) -> dict[str, str]:
@@ -62,13 +85,15 @@ def _text(work: Work, *, source: Any = None) -> Result:
 
 
 _IMAGES = Input("images", "IMAGE")
+_PREFIX = Input("filename_prefix", "STRING", {"default": "ComfyUI"})
+_WEBP_METHODS = {"default": 4, "fastest": 0, "slowest": 6}
 
 ROWS = (
     NodeClass(
         name="SaveImage",
         display_name="Save Image",
         category="image",
-        inputs=(_IMAGES, Input("filename_prefix", "STRING", {"default": "ComfyUI"})),
+        inputs=(_IMAGES, _PREFIX),
         is_output=True,
         has_hidden=True,
         function=_save,
@@ -81,6 +106,23 @@ ROWS = (
         is_output=True,
         has_hidden=True,
         function=_preview,
+    ),
+    NodeClass(
+        name="SaveAnimatedWEBP",
+        display_name="SaveAnimatedWEBP",
+        category="image/animation",
+        inputs=(
+            _IMAGES,
+            _PREFIX,
+            number("fps", 6.0, 0.01, 1000.0, 0.01),
+            Input("lossless", "BOOLEAN", {"default": True}),
+            Input("quality", "INT", {"default": 80, "min": 0, "max": 100}),
+            Input("method", tuple(_WEBP_METHODS)),
+        ),
+        is_output=True,
+        has_hidden=True,
+        module="comfy_extras.nodes_images",
+        function=_animation,
     ),
     NodeClass(
         name="SaveImageWebsocket",
