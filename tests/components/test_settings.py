@@ -66,8 +66,10 @@ def test_values_and_the_text_that_pulumi_makes_of_them_mean_the_same() -> None:
 def test_the_stack_file_of_the_repository_needs_no_edit() -> None:
     settings = parse("sd-async", "dev", settings_of(ROOT / "Pulumi.dev.yaml"))
     [runtime] = settings.runtimes
-    scaling = runtime.scaling
-    assert (runtime.name, scaling.max_replicas, scaling.polling_interval_s, scaling.cooldown_s) == ("sd15", 2, 5, 300)
+    assert (runtime.name, runtime.type, runtime.scaling.max_replicas) == ("sd15", RuntimeType.COMFYUI, 2)
+    assert runtime.scaling.min_replicas == 0, "trying things out costs nothing while there are no jobs"
+    assert settings.kubernetes.context is None, "no cluster of somebody's is touched unasked"
+    assert settings.api.architecture != "host"
 
 
 def test_what_another_program_reads_is_left_alone() -> None:
