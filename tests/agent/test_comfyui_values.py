@@ -1,0 +1,159 @@
+"""What ComfyUI's graphs, outputs and messages are turned into, apart from any server."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.edges.comfyui.graph import prepared, upload_name
+from agent.edges.comfyui.outputs import artifacts
+from agent.edges.comfyui.progress import Tracker
+from agent.edges.comfyui.replies import check_accepted, outputs_of
+from agent.errors import AgentError
+from sd_async.contract.codec import encode
+from sd_async.contract.jobs import Progress
+from tests.agent.scenario import JOB_ID
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        ("fox", "sd-async/j-1/fox"),
+        ("animals/fox", "sd-async/j-1/animals/fox"),
+        ("../../fox", "sd-async/j-1/fox"),
+        ("/etc/fox", "sd-async/j-1/etc/fox"),
+        ("..\\fox", "sd-async/j-1/fox"),
+        ("", "sd-async/j-1/ComfyUI"),
+        (["4", 0], ["4", 0]),
+    ],
+)
+def test_every_prefix_gets_a_folder_of_its_attempt(asked: Any, sent: Any) -> None:
+    graph = {"9": {"class_type": "SaveImage", "inputs": {"filename_prefix": asked}}}
+    assert prepared(graph, "j-1", {})["9"]["inputs"]["filename_prefix"] == sent
+
+
+def test_only_whole_text_inputs_are_taken_for_a_files_name() -> None:
+    inputs = {"image": "a.png", "text": "see a.png", "link": ["a.png", 0]}
+    changed = prepared({"1": {"class_type": "X", "inputs": inputs}}, "j-1", {"a.png": "b.png"})
+    assert changed["1"]["inputs"] == inputs | {"image": "b.png"}
+
+
+def test_nodes_of_any_other_shape_pass_as_they_are_for_comfyui_to_refuse() -> None:
+    graph: dict[str, Any] = {"1": {"class_type": "X"}, "2": {"inputs": None}, "3": "text"}
+    assert prepared(graph, "j-1", {}) == graph
+
+
+@pytest.mark.parametrize(
+    ("name", "stored"),
+    [("a.PNG", "x-0.png"), ("a", "x-0"), ("a.tar.gz", "x-0.gz"), ("a.p n", "x-0"), ("a.ünï", "x-0"), ("a.", "x-0")],
+)
+def test_an_uploads_name_keeps_a_plain_extension_and_nothing_else(name: str, stored: str) -> None:
+    assert upload_name("x", 0, name) == f"sd-async-{stored}"
+
+
+def item(filename: str, kind: str = "output", subfolder: str = "") -> dict[str, str]:
+    return {"filename": filename, "subfolder": subfolder, "type": kind}
+
+
+OUTPUTS: dict[str, Any] = {
+    "20": {"text": ["one", "two"]},
+    "11": {"images": [item("a.mp4")], "animated": [True]},
+    "9": {"images": [item("fox_00001_.png", subfolder="s"), item("t.png", "temp")]},
+    "12": {"audio": [item("a.flac")], "gifs": [item("b.webm") | {"format": "video/webm"}]},
+    "13": {"latents": [item("z.latent")], "3d": [item("m.glb")], "odd": [item("x.bin")]},
+    "14": {"result": ["model.glb", None], "nothing": None, "input": [item("in.png", "input")]},
+    "15": {"images": [item("fox_00001_.png", subfolder="other")]},
+}
+
+
+def test_every_kind_is_taken_in_the_graphs_order_under_names_of_its_own() -> None:
+    found = artifacts(OUTPUTS, ["9", "11", "12", "13", "14", "15", "20"])
+    assert [(one.name, one.type, one.node_id) for one in found] == [
+        ("fox_00001_.png", "image", "9"),
+        ("a.mp4", "video", "11"),
+        ("a.flac", "audio", "12"),
+        ("b.webm", "video", "12"),
+        ("z.latent", "latent", "13"),
+        ("m.glb", "3d", "13"),
+        ("x.bin", "file", "13"),
+        ("fox_00001_-2.png", "image", "15"),
+        ("text_20.txt", "text", "20"),
+        ("text_20-2.txt", "text", "20"),
+    ]
+
+
+def test_previews_are_taken_only_when_no_file_was_saved() -> None:
+    previews = {"1": {"images": [item("t.png", "temp")]}, "2": {"text": ["words"]}}
+    assert [one.name for one in artifacts(previews, [])] == ["t.png", "text_2.txt"]
+
+
+def test_a_name_with_folders_in_it_is_only_its_last_part() -> None:
+    [one] = artifacts({"1": {"images": [item("../../etc/passwd")]}}, [])
+    assert one.name == "passwd"
+
+
+def progress_of(*messages: dict[str, Any], graph: dict[str, Any] | None = None) -> list[Progress]:
+    seen: list[Progress] = []
+    tracker = Tracker(JOB_ID, graph or {name: {"class_type": name.upper()} for name in "abcd"}, seen.append)
+    for message in messages:
+        tracker.take(encode(message).decode())
+    return seen
+
+
+def test_cached_nodes_count_as_done_and_the_running_one_by_its_steps() -> None:
+    seen = progress_of(
+        {"type": "execution_cached", "data": {"prompt_id": JOB_ID, "nodes": ["a", "b", "unknown"]}},
+        {"type": "executing", "data": {"prompt_id": JOB_ID, "node": "c"}},
+        {"type": "progress", "data": {"prompt_id": JOB_ID, "node": "c", "value": 5, "max": 20}},
+        {"type": "executing", "data": {"prompt_id": JOB_ID, "node": "d"}},
+    )
+    assert [(one.value, one.nodes_done, one.current_node_class) for one in seen] == [
+        (0.5, 2, None),
+        (0.5, 2, "C"),
+        (0.5625, 2, "C"),
+        (0.75, 3, "D"),
+    ]
+    assert (seen[2].step, seen[2].steps) == (5, 20)
+
+
+def test_progress_never_goes_back() -> None:
+    running = {"prompt_id": JOB_ID, "nodes": {"a": {"state": "running", "value": 9, "max": 10}}}
+    again = {"prompt_id": JOB_ID, "nodes": {"a": {"state": "running", "value": 1, "max": 10}}}
+    values = [
+        one.value for one in progress_of(*({"type": "progress_state", "data": data} for data in (running, again)))
+    ]
+    assert values[1] == values[0]
+
+
+@given(st.sampled_from(["execution_cached", "executing", "progress", "progress_state", "status", "x"]), JSON)
+def test_any_message_is_survived(kind: str, data: Any) -> None:
+    tracker = Tracker(JOB_ID, {"a": {"class_type": "A"}}, lambda _: None)
+    tracker.take(encode({"type": kind, "data": data}).decode())
+    tracker.take(encode({"type": kind, "data": {"nodes": data, "node": data, "value": data, "max": data}}).decode())
+    tracker.take(encode(data).decode())
+    tracker.take("{")
+
+
+@given(st.dictionaries(st.text(max_size=3), st.dictionaries(st.text(max_size=3), JSON, max_size=3), max_size=3))
+def test_any_outputs_are_survived(outputs: Any) -> None:
+    names = [one.name for one in artifacts(outputs, list(outputs))]
+    assert len(set(names)) == len(names)
+
+
+@given(st.integers(100, 599), JSON)
+def test_any_answer_is_a_value_or_one_of_our_errors(status: int, document: Any) -> None:
+    for ask in (
+        lambda: check_accepted(status, document),
+        lambda: outputs_of({"status": document, "outputs": document}),
+    ):
+        try:
+            ask()
+        except AgentError as error:
+            encode(error.detail)
