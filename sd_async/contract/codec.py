@@ -14,6 +14,8 @@ _AT = re.compile(r" - at (?:`key` in )?`\$(?P<path>[^`]*)`$")
 _NAMED = re.compile(r"^Object (?:contains )?(?P<what>unknown|missing required) field `(?P<name>.*)`$", re.DOTALL)
 _GOT = re.compile(r", got `(?P<kind>[a-z]+)`$")
 _STEP = re.compile(r"\[(?P<index>\d+|\.\.\.)\]|\.(?P<name>\w+)")
+# msgspec calls an integer beyond 64 bits a float when it reads text, and an int when it converts.
+_NUMBERS = {"int", "float"}
 _KINDS: dict[type, str] = {
     type(None): "null",
     bool: "bool",
@@ -99,12 +101,17 @@ def _place(path: str, document: Any, kind: str) -> list[str]:
         name = step["name"] or step["index"]
         if name == "...":
             entries = document if isinstance(document, dict) else {}
-            name = next((key for key, value in entries.items() if _KINDS.get(type(value)) == kind), None)
+            name = next((key for key, value in entries.items() if _is_of(value, kind)), None)
             if not isinstance(name, str):
                 break
         steps.append(name)
         document = _inside(document, name)
     return steps
+
+
+def _is_of(value: Any, kind: str) -> bool:
+    known = _KINDS.get(type(value))
+    return known == kind or {known, kind} == _NUMBERS
 
 
 def _inside(document: Any, name: str) -> Any:

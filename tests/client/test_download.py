@@ -65,6 +65,15 @@ def test_a_file_of_somebody_else_is_never_replaced(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists(), "a link is not followed"
 
 
+def test_a_link_is_not_taken_for_a_file_even_when_it_leads_to_the_same_content(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (tmp_path / "elsewhere.png").write_bytes(b"PNG!")
+    (folder / "a.png").symlink_to(tmp_path / "elsewhere.png")
+    (path,) = client_of(FakeApi(PNG)).download(succeeded([output("a.png")]), folder)
+    assert path.name == "a-2.png"
+
+
 @pytest.mark.parametrize("name", ["../../evil.sh", "/etc/passwd", "..\\..\\evil", "a/../../b", ".."])
 def test_a_name_that_points_elsewhere_stays_in_the_folder(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "out"
