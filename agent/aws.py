@@ -80,7 +80,7 @@ def clients(region: str, endpoint_url: str | None) -> Clients:
     """Raises: AwsUnusableError."""
     session = boto3.session.Session(region_name=region)
     config = BotoConfig(
-        retries={"mode": "standard", "max_attempts": 3},
+        retries={"mode": "standard", "total_max_attempts": 3},
         max_pool_connections=POOL_CONNECTIONS,
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
