@@ -8,7 +8,7 @@ import asyncio
 import os
 import runpy
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -76,7 +76,12 @@ class _Monitor(mocks.MockMonitor, mocks.Mocks):
         if request.type == STACK_TYPE:
             urn = self.make_urn("", STACK_TYPE, request.name)
             return resource_pb2.RegisterResourceResponse(urn=urn)
-        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        with _own_loop():
+            return super().RegisterResource(request)  # type: ignore[no-untyped-call]
+
+    def Invoke(self, request: Any) -> Any:  # noqa: N802 - the SDK's name
+        with _own_loop():
+            return super().Invoke(request)  # type: ignore[no-untyped-call]
 
 
 def evaluate(program: Path, *, project: str, stack: str, config: Mapping[str, str], placer: Placer) -> Json:
@@ -123,7 +128,19 @@ def _install(monitor: _Monitor, project: str, stack: str) -> None:
 
 
 @contextmanager
-def _working_directory(folder: Path) -> Any:
+def _own_loop() -> Iterator[None]:
+    """An event loop for the SDK's work on this thread; left alone, it makes one per thread and never closes it."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        yield
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+@contextmanager
+def _working_directory(folder: Path) -> Iterator[None]:
     """Pulumi runs a program in its own folder, and relative paths in it mean that."""
     before = Path.cwd()
     os.chdir(folder)
