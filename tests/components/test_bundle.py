@@ -88,6 +88,15 @@ def test_another_source_lock_or_target_is_another_zip(project: Path) -> None:
     assert "functions/more.json" in names(made[-1])
 
 
+def test_another_python_of_the_same_architecture_is_another_zip(project: Path) -> None:
+    for python in ("3.12", "3.13"):
+        bundle.build(ROOT, Target("arm64", python))
+    shutil.copytree(ROOT / bundle.CACHE, project / bundle.CACHE, dirs_exist_ok=True)
+    older, newer = (bundle.build(project, Target("arm64", python)) for python in ("3.12", "3.13"))
+    assert [name for name in names(older) if name.endswith("_core.cpython-312-aarch64-linux-gnu.so")]
+    assert [name for name in names(newer) if name.endswith("_core.cpython-313-aarch64-linux-gnu.so")]
+
+
 def test_the_clients_own_code_is_no_part_of_it(project: Path) -> None:
     before = bundle.build(project, ARM)
     (project / "sd_async/client.py").write_text("changed = True\n")
@@ -137,4 +146,11 @@ def test_a_wheel_that_is_not_the_locked_one_is_refused(project: Path) -> None:
     lock = project / bundle.LOCK
     lock.write_text("msgspec==0.22.0 --hash=sha256:" + "0" * 64 + "\n")
     with pytest.raises(BundleError, match=r"could not fetch \(THESE PACKAGES DO NOT MATCH THE HASHES"):
+        bundle.build(project, ARM)
+
+
+def test_a_lock_without_a_hash_is_refused(project: Path) -> None:
+    shutil.rmtree(project / bundle.CACHE)
+    (project / bundle.LOCK).write_text("msgspec==0.22.0\n")
+    with pytest.raises(BundleError, match=r"could not fetch \(Hashes are required"):
         bundle.build(project, ARM)
