@@ -57,6 +57,7 @@ class Worker:
             await self._or_stop(self._await_runtime())
             await self._ports.backend.reset()
             while not self._stop.is_set():
+                # Also after a job that lost its runtime: no attempt is spent on one that is down.
                 if not await self._ports.backend.ready():
                     await self._or_stop(self._await_runtime())
                 delivery = await self._or_stop(self._received())
@@ -81,9 +82,6 @@ class Worker:
         failure = await undisturbed(self._close(attempt, decision, ended_by))
         if failure is not None:
             raise failure
-        if decision.awaits_runtime and not self._stop.is_set():
-            with contextlib.suppress(_StopAsked):
-                await self._or_stop(self._await_runtime())
 
     # take
 

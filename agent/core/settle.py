@@ -12,7 +12,6 @@ from agent.errors import (
     HandBackError,
     JobError,
     LeaseLostError,
-    RuntimeLostError,
     TransientError,
 )
 from sd_async.contract import jobs
@@ -34,7 +33,6 @@ class Decision:
     error: jobs.JobError | None = None
     delay_s: int = 0
     waiting: str = ""
-    awaits_runtime: bool = False
     ends_process: bool = False
 
 
@@ -50,7 +48,7 @@ def settle(error: Exception | None, receive_count: int, max_attempts: int) -> De
     decide = _BRANCHES[branch] if branch else _transient
     decision = decide(error, receive_count)
     if decision.fate is Fate.RELEASE and receive_count >= max_attempts and not decision.ends_process:
-        return Decision(Fate.FINISH, error=_exhausted(error, receive_count), awaits_runtime=decision.awaits_runtime)
+        return Decision(Fate.FINISH, error=_exhausted(error, receive_count))
     return decision
 
 
@@ -73,7 +71,7 @@ def _transient(error: Exception, receive_count: int) -> Decision:
 
 
 def _handed_back(error: Exception, _: int) -> Decision:
-    return Decision(Fate.RELEASE, waiting=_reason(error), awaits_runtime=isinstance(error, RuntimeLostError))
+    return Decision(Fate.RELEASE, waiting=_reason(error))
 
 
 def _dropped(_error: Exception, _: int) -> Decision:

@@ -38,6 +38,7 @@ class Script:
     late_frames: list[Json] = field(default_factory=list)
     drops_socket: bool = False
     has_socket: bool = True
+    socket_delay_s: float = 0.0
     forgets: bool = False
     history_status: int = 200
     view: tuple[int, bytes] = (200, b"pixels")
@@ -80,6 +81,7 @@ class Server:
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         if not self._script.has_socket:
             return web.Response(status=404)
+        await asyncio.sleep(self._script.socket_delay_s)
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         name = request.query["clientId"]

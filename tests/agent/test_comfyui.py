@@ -60,7 +60,7 @@ async def test_a_finished_prompts_files_can_be_read() -> None:
 
 @in_loop
 async def test_the_socket_is_there_before_the_prompt_and_has_its_client_id() -> None:
-    script = Script()
+    script = Script(socket_delay_s=0.1)  # a prompt sent meanwhile would be there long before the socket
     await made_by(script)
     [prompt] = script.prompts
     assert script.sockets_at_prompt == [prompt["client_id"]]

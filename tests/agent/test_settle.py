@@ -78,15 +78,9 @@ def test_a_bug_may_succeed_next_time() -> None:
     assert settle(KeyError("x"), 2, 5).delay_s == 10
 
 
-def test_only_a_lost_runtime_is_waited_for_also_after_the_last_attempt() -> None:
-    lost, stopped = errors.RuntimeLostError("gone"), errors.StoppedError("stopped")
-    assert settle(lost, 1, 5).awaits_runtime
-    assert settle(lost, 5, 5).awaits_runtime
-    assert not settle(stopped, 1, 5).awaits_runtime
-
-
 def test_a_job_handed_back_is_visible_at_once() -> None:
     assert settle(errors.StoppedError("stopped"), 3, 5).delay_s == 0
+    assert settle(errors.RuntimeLostError("gone"), 3, 5).delay_s == 0
 
 
 def test_waiting_grows_to_five_minutes() -> None:

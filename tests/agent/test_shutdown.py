@@ -7,9 +7,10 @@ import pytest
 
 from agent.core.limits import RUNTIME_WAIT_S
 from agent.errors import AwsUnusableError, RuntimeGoneError
+from agent.ports import Delivery
 from sd_async.contract.states import Status
 from tests.agent.scenario import CONFIG, JOB_ID, Scenario, in_loop
-from tests.support.fakes import FakeBackend
+from tests.support.fakes import FakeBackend, FakeQueue
 
 
 @in_loop
@@ -82,13 +83,24 @@ async def test_heartbeats_go_on_while_a_job_is_finished_after_sigterm() -> None:
     await agent
 
 
+class LastMoment(FakeQueue):
+    """SIGTERM comes in the very turn in which a message does."""
+
+    stop: asyncio.Event
+
+    async def receive(self, wait_s: int) -> Delivery | None:
+        delivery = await super().receive(wait_s)
+        self.stop.set()
+        return delivery
+
+
 @in_loop
 async def test_a_message_that_arrives_together_with_sigterm_is_handed_back() -> None:
     scene = Scenario()
-    agent = scene.agent()
-    await scene.clock.advance(0.5)
+    scene.queue = queue = LastMoment(scene.clock)
+    queue.stop = scene.stop
     await scene.submit()
-    scene.stop.set()
+    agent = scene.agent()
     await scene.clock.advance(1)
     await agent
     assert scene.backend.started == []

@@ -81,6 +81,7 @@ def test_every_ending_has_one_closing_line_of_the_same_keys(
 
 SECRETS = [
     "https://b.s3.amazonaws.com/k.png?X-Amz-Credential=AKIA&X-Amz-Signature=5ecre7",
+    "https://files.example/a.png?sig=5ecre7&se=2030",
     "see https://user:5ecre7@example.com/a for more",
     "Authorization: Bearer 5ecre7",
     "{'x-api-key': '5ecre7'}",
