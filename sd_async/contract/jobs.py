@@ -67,7 +67,7 @@ class JobError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     node_errors: dict[str, Any] | None = None
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a job is. value: 0 to 1 over the whole job. message: the phase in words."""
 
     value: float = 0.0

@@ -78,7 +78,10 @@ def test_a_waiting_job_has_no_times_yet(caller: Caller) -> None:
 def test_a_running_job_shows_how_far_it_is(caller: Caller) -> None:
     caller.store.hold([record_of(JOB_ID, status=Status.RUNNING, progress=Progress(value=0.4, message="KSampler"))])
 
-    assert caller.get(JOB_ID).body["progress"] == {"value": 0.4, "message": "KSampler"}
+    shown = caller.get(JOB_ID).body["progress"]
+
+    assert (shown["value"], shown["message"]) == (0.4, "KSampler")
+    assert set(shown) == set(Progress.__struct_fields__), "what is not known yet is shown as such"
 
 
 def test_a_failed_job_shows_the_runtimes_own_words(caller: Caller) -> None:
