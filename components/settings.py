@@ -71,7 +71,7 @@ class AgentSettings:
 
     image: str = checked(_image)
     heartbeat_s: int = checked(whole(1, 3600, "seconds"), 5)
-    lease_s: int = checked(whole(3, 43200, "seconds"), 60)
+    lease_s: int = checked(whole(3, limits.MAX_TIMEOUT_S, "seconds"), 60)
     max_attempts: int = checked(whole(1, 1000), 5)
     log_level: str = checked(one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
 
