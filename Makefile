@@ -33,6 +33,11 @@ $(READY): requirements/dev.lock pyproject.toml
 		|| { echo "The project itself could not be installed; look at pip's message above."; exit 1; }
 	@touch $@
 
+# What is generated; tests compare it with its source.
+docs: $(READY)
+	$(BIN)/python -m functions.api.openapi
+	$(BIN)/python -m local.chart_docs
+
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 requirements/dev.in -o requirements/dev.lock
 

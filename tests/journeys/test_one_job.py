@@ -71,6 +71,16 @@ def test_every_example_runs(stage: Stage, tmp_path: Path, name: str) -> None:
     assert stage.client.download(job, tmp_path)
 
 
+def test_the_body_that_the_readme_posts_by_hand_is_accepted_and_done(stage: Stage) -> None:
+    headers = {"x-api-key": stage.system.api_key, "content-type": "application/json"}
+    body = (graphs.EXAMPLES / "job.json").read_bytes()
+    answer = httpx.post(f"{stage.system.endpoint}/v1/jobs", content=body, headers=headers, timeout=30)
+    assert answer.status_code == 202, answer.text
+    assert json.loads(body)["input"] == graphs.example("text-to-image")
+    job = stage.client.wait(answer.json()["id"], timeout_s=WAIT_S)
+    assert (job.status, job.context) == (Status.SUCCEEDED, {"order": 17})
+
+
 def test_a_workflow_that_repeats_delivers_its_images_again(stage: Stage, tmp_path: Path) -> None:
     for folder in ("first", "second"):
         job = stage.client.wait(stage.client.submit(graphs.request(graphs.colour(2))).id, timeout_s=WAIT_S)
