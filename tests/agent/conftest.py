@@ -13,7 +13,8 @@ from agent.edges.sns import SnsTopic
 from agent.edges.sqs import SqsQueue
 from local.emulator import CREDENTIALS, REGION, Emulator
 from tests.agent.ports import FilesUnderTest, QueueUnderTest, StoreUnderTest, TopicUnderTest
-from tests.support.fakes import FakeClock, FakeFiles, FakeQueue, FakeStore, FakeTopic
+from tests.support.clock import FakeClock
+from tests.support.fakes import FakeFiles, FakeQueue, FakeStore, FakeTopic
 
 EDGES = ("fake", "emulator")
 

@@ -8,7 +8,7 @@ from agent.core.plan import Plan, Step, first_record, plan
 from sd_async.contract.records import Record
 from sd_async.contract.states import Status
 from tests.agent.scenario import JOB_ID, message_of
-from tests.support.fakes import START_MS
+from tests.support.clock import START_MS
 
 
 def record(status: Status, lease_until_ms: int | None = None) -> Record:

@@ -10,7 +10,7 @@ from sd_async.contract.records import Phases, Record, StoredOutput
 from sd_async.contract.states import Status
 from tests.agent.ports import StoreUnderTest
 from tests.agent.scenario import JOB_ID, in_loop, message_of
-from tests.support.fakes import START_MS
+from tests.support.clock import START_MS
 
 NOW = START_MS + 1000
 LEASE = NOW + 60_000
