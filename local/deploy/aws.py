@@ -1,11 +1,11 @@
-"""What each kind of AWS resource means on the emulator; a kind that is not here is refused by name."""
+"""The emulator as the kinds of resources see it, and what a kind is."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from decimal import Decimal
 from secrets import token_hex
 from typing import Any
 
+from local.deploy.inputs import Inputs
 from local.emulator import ACCOUNT, Emulator
 
 Json = dict[str, Any]
@@ -14,7 +14,7 @@ Made = tuple[str, Json]
 
 @dataclass
 class Aws:
-    """The emulator as the kinds see it. Clients are made once each."""
+    """Clients of the emulator, made once each."""
 
     emulator: Emulator
     _clients: dict[str, Any] = field(default_factory=dict)
@@ -24,33 +24,14 @@ class Aws:
             self._clients[service] = self.emulator.client(service)
         return self._clients[service]
 
-    def arn(self, service: str, rest: str, *, is_regional: bool = True) -> str:
-        return f"arn:aws:{service}:{self.emulator.region if is_regional else ''}:{ACCOUNT}:{rest}"
+    def arn(self, service: str, rest: str) -> str:
+        return f"arn:aws:{service}:{self.emulator.region}:{ACCOUNT}:{rest}"
 
 
-Kind = Callable[[Aws, str, Json], Made]
+# Creates a resource from its logical name and inputs; gives its id and its outputs beside the inputs.
+Kind = Callable[[Aws, str, Inputs], Made]
 
 
-def named(name: str, given: Json) -> str:
+def named(name: str, given: Inputs) -> str:
     """The name given, or one that is unique as Pulumi makes it: the logical name and seven hex digits."""
     return str(given.get("name") or f"{given.get('namePrefix') or f'{name}-'}{token_hex(4)[:7]}")
-
-
-def whole_numbers(value: Any) -> Any:
-    """Pulumi's wire knows only floats; AWS wants integers where there is no fraction."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, dict):
-        return {name: whole_numbers(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [whole_numbers(item) for item in value]
-    return value
-
-
-def pascal(value: Any) -> Any:
-    """Keys of a nested Pulumi input as AWS's APIs spell them: `minCapacity` -> `MinCapacity`."""
-    if isinstance(value, dict):
-        return {name[:1].upper() + name[1:]: pascal(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [pascal(item) for item in value]
-    return float(value) if isinstance(value, Decimal) else value

@@ -5,27 +5,28 @@ from uuid import uuid4
 
 from pulumi import FileArchive
 
-from local.deploy.aws import Aws, Json, Kind, Made, named
+from local.deploy.aws import Aws, Kind, Made, named
+from local.deploy.inputs import Inputs, plain
 
 
-def role(aws: Aws, name: str, given: Json) -> Made:
+def role(aws: Aws, name: str, given: Inputs) -> Made:
     label = named(name, given)
     made = aws.client("iam").create_role(RoleName=label, AssumeRolePolicyDocument=given["assumeRolePolicy"])
     return label, {"name": label, "arn": made["Role"]["Arn"]}
 
 
-def role_policy(aws: Aws, name: str, given: Json) -> Made:
+def role_policy(aws: Aws, name: str, given: Inputs) -> Made:
     label = named(name, given)
     aws.client("iam").put_role_policy(RoleName=given["role"], PolicyName=label, PolicyDocument=given["policy"])
     return f"{given['role']}:{label}", {"name": label}
 
 
-def role_attachment(aws: Aws, _name: str, given: Json) -> Made:
+def role_attachment(aws: Aws, _name: str, given: Inputs) -> Made:
     aws.client("iam").attach_role_policy(RoleName=given["role"], PolicyArn=given["policyArn"])
     return f"{given['role']}/{given['policyArn']}", {}
 
 
-def function(aws: Aws, name: str, given: Json) -> Made:
+def function(aws: Aws, name: str, given: Inputs) -> Made:
     code = given["code"]
     assert isinstance(code, FileArchive), "a function's code is a zip that the program made"
     label = named(name, given)
@@ -38,14 +39,14 @@ def function(aws: Aws, name: str, given: Json) -> Made:
         MemorySize=given["memorySize"],
         Timeout=given["timeout"],
         Architectures=given["architectures"],
-        Environment={"Variables": given["environment"]["variables"]},
+        Environment={"Variables": plain(given["environment"]["variables"])},
     )["FunctionArn"]
     region = aws.emulator.region
     invoke_arn = f"arn:aws:apigateway:{region}:lambda:path/2015-03-31/functions/{arn}/invocations"
     return label, {"name": label, "arn": arn, "invokeArn": invoke_arn}
 
 
-def permission(aws: Aws, _name: str, given: Json) -> Made:
+def permission(aws: Aws, _name: str, given: Inputs) -> Made:
     statement = str(given.get("statementId") or f"s{uuid4().hex}")
     aws.client("lambda").add_permission(
         FunctionName=given["function"],
@@ -57,7 +58,7 @@ def permission(aws: Aws, _name: str, given: Json) -> Made:
     return statement, {"statementId": statement}
 
 
-def event_source_mapping(aws: Aws, _name: str, given: Json) -> Made:
+def event_source_mapping(aws: Aws, _name: str, given: Inputs) -> Made:
     made = aws.client("lambda").create_event_source_mapping(
         EventSourceArn=given["eventSourceArn"],
         FunctionName=given["functionName"],

@@ -8,6 +8,7 @@ import asyncio
 import os
 import runpy
 import threading
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,7 +89,7 @@ def evaluate(program: Path, *, project: str, stack: str, config: Mapping[str, st
     """Stack outputs, in the clear, of the program at `program` once every resource was created.
 
     config: full keys (`sd-async:runtimes`) to text, objects as JSON, as the Pulumi engine passes them.
-    Raises: DeployError, for the first resource that failed; whatever the program itself raises.
+    Raises: DeployError, for the first resource that failed, else for what the program itself raised.
     """
     monitor = _Monitor(placer)
     _install(monitor, project, stack)
@@ -97,17 +98,30 @@ def evaluate(program: Path, *, project: str, stack: str, config: Mapping[str, st
     def run() -> None:
         runpy.run_path(str(program), run_name="__main__")
 
-    with _working_directory(program.parent):
-        try:
-            asyncio.run(run_in_stack(run))
-        except Exception as error:
-            cause = monitor.failure or error
-            if isinstance(cause, DeployError):
-                raise cause from error
-            raise DeployError(f"The program failed: {cause}") from error
+    try:
+        with _working_directory(program.parent), asyncio.Runner() as runner:
+            # Everything that waits for a failed resource fails too, unheard; the first failure is told below.
+            runner.get_loop().set_exception_handler(lambda _loop, _context: None)
+            runner.run(run_in_stack(run))
+    except Exception as error:
+        raise _failure(monitor.failure or error, program.parent) from error
     if monitor.failure:
-        raise DeployError(str(monitor.failure)) from monitor.failure
+        raise _failure(monitor.failure, program.parent) from monitor.failure
     return monitor.outputs
+
+
+def _failure(error: Exception, folder: Path) -> DeployError:
+    """Messages made for people stay as they are; an exception of Python's own needs its type and place as well."""
+    if isinstance(error, DeployError):
+        return error
+    if type(error).__module__ != "builtins":
+        return DeployError(f"The program failed: {error}")
+    places = [
+        f" ({frame.filename}:{frame.lineno})"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename.startswith(f"{folder}/") and "site-packages" not in frame.filename
+    ]
+    return DeployError(f"The program failed: {type(error).__name__}: {error}{places[-1] if places else ''}")
 
 
 def _install(monitor: _Monitor, project: str, stack: str) -> None:

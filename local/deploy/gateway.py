@@ -1,22 +1,25 @@
 """REST APIs with their keys, plans and answers."""
 
-from local.deploy.aws import Aws, Json, Kind, Made, named
+from local.deploy.aws import Aws, Kind, Made, named
+from local.deploy.inputs import Inputs, plain
 
 
-def rest_api(aws: Aws, name: str, given: Json) -> Made:
-    made = aws.client("apigateway").create_rest_api(name=named(name, given))
+def rest_api(aws: Aws, name: str, given: Inputs) -> Made:
+    made = aws.client("apigateway").create_rest_api(
+        name=named(name, given), endpointConfiguration={"types": [given["endpointConfiguration"]["types"]]}
+    )
     arn = aws.arn("execute-api", made["id"])
     return made["id"], {"rootResourceId": made["rootResourceId"], "executionArn": arn}
 
 
-def resource(aws: Aws, _name: str, given: Json) -> Made:
+def resource(aws: Aws, _name: str, given: Inputs) -> Made:
     made = aws.client("apigateway").create_resource(
         restApiId=given["restApi"], parentId=given["parentId"], pathPart=given["pathPart"]
     )
     return made["id"], {"path": made["path"]}
 
 
-def method(aws: Aws, _name: str, given: Json) -> Made:
+def method(aws: Aws, _name: str, given: Inputs) -> Made:
     aws.client("apigateway").put_method(
         restApiId=given["restApi"],
         resourceId=given["resourceId"],
@@ -27,7 +30,7 @@ def method(aws: Aws, _name: str, given: Json) -> Made:
     return f"agm-{given['restApi']}-{given['resourceId']}-{given['httpMethod']}", {}
 
 
-def integration(aws: Aws, _name: str, given: Json) -> Made:
+def integration(aws: Aws, _name: str, given: Inputs) -> Made:
     aws.client("apigateway").put_integration(
         restApiId=given["restApi"],
         resourceId=given["resourceId"],
@@ -39,30 +42,33 @@ def integration(aws: Aws, _name: str, given: Json) -> Made:
     return f"agi-{given['restApi']}-{given['resourceId']}-{given['httpMethod']}", {}
 
 
-def response(aws: Aws, _name: str, given: Json) -> Made:
+def response(aws: Aws, _name: str, given: Inputs) -> Made:
     status = {"statusCode": given["statusCode"]} if given.get("statusCode") else {}
     aws.client("apigateway").put_gateway_response(
         restApiId=given["restApiId"],
         responseType=given["responseType"],
-        responseTemplates=given["responseTemplates"],
+        responseTemplates=plain(given["responseTemplates"]),
         **status,
     )
     return f"aggr-{given['restApiId']}-{given['responseType']}", {}
 
 
-def deployment(aws: Aws, _name: str, given: Json) -> Made:
+def deployment(aws: Aws, _name: str, given: Inputs) -> Made:
     return aws.client("apigateway").create_deployment(restApiId=given["restApi"])["id"], {}
 
 
-def stage(aws: Aws, _name: str, given: Json) -> Made:
-    api, label = given["restApi"], given["stageName"]
-    aws.client("apigateway").create_stage(restApiId=api, stageName=label, deploymentId=given["deployment"])
+def stage(aws: Aws, _name: str, given: Inputs) -> Made:
+    client, api, label = aws.client("apigateway"), given["restApi"], given["stageName"]
+    client.create_stage(restApiId=api, stageName=label, deploymentId=given["deployment"])
+    log = [_replace(f"/accessLogSettings/{name}", value) for name, value in given.get("accessLogSettings", {}).items()]
+    if log:
+        client.update_stage(restApiId=api, stageName=label, patchOperations=log)
     # on AWS: https://{api}.execute-api.{region}.amazonaws.com/{stage}
     url = f"{aws.emulator.endpoint}/_aws/execute-api/{api}/{label}"
     return f"ags-{api}-{label}", {"invokeUrl": url, "executionArn": aws.arn("execute-api", f"{api}/{label}")}
 
 
-def method_settings(aws: Aws, _name: str, given: Json) -> Made:
+def method_settings(aws: Aws, _name: str, given: Inputs) -> Made:
     settings = given["settings"]
     changes = {
         "metrics/enabled": str(settings["metricsEnabled"]).lower(),
@@ -72,21 +78,22 @@ def method_settings(aws: Aws, _name: str, given: Json) -> Made:
     aws.client("apigateway").update_stage(
         restApiId=given["restApi"],
         stageName=given["stageName"],
-        patchOperations=[
-            {"op": "replace", "path": f"/{given['methodPath']}/{path}", "value": value}
-            for path, value in changes.items()
-        ],
+        patchOperations=[_replace(f"/{given['methodPath']}/{path}", value) for path, value in changes.items()],
     )
     return f"{given['restApi']}-{given['stageName']}-{given['methodPath']}", {}
 
 
-def account(aws: Aws, _name: str, given: Json) -> Made:
-    change = {"op": "replace", "path": "/cloudwatchRoleArn", "value": given["cloudwatchRoleArn"]}
+def account(aws: Aws, _name: str, given: Inputs) -> Made:
+    change = _replace("/cloudwatchRoleArn", given["cloudwatchRoleArn"])
     aws.client("apigateway").update_account(patchOperations=[change])
     return "api-gateway-account", {}
 
 
-def usage_plan(aws: Aws, name: str, given: Json) -> Made:
+def _replace(path: str, value: str) -> dict[str, str]:
+    return {"op": "replace", "path": path, "value": value}
+
+
+def usage_plan(aws: Aws, name: str, given: Inputs) -> Made:
     throttle = given["throttleSettings"]
     made = aws.client("apigateway").create_usage_plan(
         name=named(name, given),
@@ -96,12 +103,14 @@ def usage_plan(aws: Aws, name: str, given: Json) -> Made:
     return made["id"], {}
 
 
-def api_key(aws: Aws, name: str, given: Json) -> Made:
-    made = aws.client("apigateway").create_api_key(name=named(name, given), enabled=True)
+def api_key(aws: Aws, name: str, given: Inputs) -> Made:
+    made = aws.client("apigateway").create_api_key(
+        name=named(name, given), description=given.get("description", ""), enabled=given.get("enabled", True)
+    )
     return made["id"], {"value": made["value"]}
 
 
-def usage_plan_key(aws: Aws, _name: str, given: Json) -> Made:
+def usage_plan_key(aws: Aws, _name: str, given: Inputs) -> Made:
     aws.client("apigateway").create_usage_plan_key(
         usagePlanId=given["usagePlanId"], keyId=given["keyId"], keyType=given["keyType"]
     )

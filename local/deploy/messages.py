@@ -1,6 +1,7 @@
 """Topics, queues, schedules and log groups."""
 
-from local.deploy.aws import Aws, Json, Kind, Made, named
+from local.deploy.aws import Aws, Kind, Made, named
+from local.deploy.inputs import Inputs
 
 _QUEUE_ATTRIBUTES = {
     "visibilityTimeoutSeconds": "VisibilityTimeout",
@@ -11,14 +12,14 @@ _QUEUE_ATTRIBUTES = {
 }
 
 
-def topic(aws: Aws, name: str, given: Json) -> Made:
+def topic(aws: Aws, name: str, given: Inputs) -> Made:
     attributes = {"KmsMasterKeyId": given["kmsMasterKeyId"]} if "kmsMasterKeyId" in given else {}
     label = named(name, given)
     arn = aws.client("sns").create_topic(Name=label, Attributes=attributes)["TopicArn"]
     return arn, {"arn": arn, "name": label}
 
 
-def subscription(aws: Aws, _name: str, given: Json) -> Made:
+def subscription(aws: Aws, _name: str, given: Inputs) -> Made:
     attributes = {"RawMessageDelivery": "true" if given.get("rawMessageDelivery") else "false"}
     if "filterPolicy" in given:
         attributes["FilterPolicy"] = given["filterPolicy"]
@@ -32,7 +33,7 @@ def subscription(aws: Aws, _name: str, given: Json) -> Made:
     return arn, {"arn": arn}
 
 
-def queue(aws: Aws, name: str, given: Json) -> Made:
+def queue(aws: Aws, name: str, given: Inputs) -> Made:
     attributes = {
         attribute: str(given[field]).lower() if isinstance(given[field], bool) else str(given[field])
         for field, attribute in _QUEUE_ATTRIBUTES.items()
@@ -43,31 +44,31 @@ def queue(aws: Aws, name: str, given: Json) -> Made:
     return url, {"url": url, "name": label, "arn": aws.arn("sqs", label)}
 
 
-def redrive_allow_policy(aws: Aws, _name: str, given: Json) -> Made:
+def redrive_allow_policy(aws: Aws, _name: str, given: Inputs) -> Made:
     return _queue_attribute(aws, given, "RedriveAllowPolicy", given["redriveAllowPolicy"])
 
 
-def queue_policy(aws: Aws, _name: str, given: Json) -> Made:
+def queue_policy(aws: Aws, _name: str, given: Inputs) -> Made:
     return _queue_attribute(aws, given, "Policy", given["policy"])
 
 
-def _queue_attribute(aws: Aws, given: Json, attribute: str, value: str) -> Made:
+def _queue_attribute(aws: Aws, given: Inputs, attribute: str, value: str) -> Made:
     aws.client("sqs").set_queue_attributes(QueueUrl=given["queueUrl"], Attributes={attribute: value})
     return given["queueUrl"], {}
 
 
-def rule(aws: Aws, name: str, given: Json) -> Made:
+def rule(aws: Aws, name: str, given: Inputs) -> Made:
     label = named(name, given)
     arn = aws.client("events").put_rule(Name=label, ScheduleExpression=given["scheduleExpression"])["RuleArn"]
     return label, {"name": label, "arn": arn}
 
 
-def target(aws: Aws, name: str, given: Json) -> Made:
+def target(aws: Aws, name: str, given: Inputs) -> Made:
     aws.client("events").put_targets(Rule=given["rule"], Targets=[{"Id": name, "Arn": given["arn"]}])
     return f"{given['rule']}-{name}", {"targetId": name}
 
 
-def log_group(aws: Aws, name: str, given: Json) -> Made:
+def log_group(aws: Aws, name: str, given: Inputs) -> Made:
     label = named(name, given)
     client = aws.client("logs")
     client.create_log_group(logGroupName=label)

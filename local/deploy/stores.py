@@ -1,9 +1,10 @@
 """Buckets and tables."""
 
-from local.deploy.aws import Aws, Json, Kind, Made, named, pascal
+from local.deploy.aws import Aws, Kind, Made, named
+from local.deploy.inputs import Inputs, pascal
 
 
-def bucket(aws: Aws, name: str, given: Json) -> Made:
+def bucket(aws: Aws, name: str, given: Inputs) -> Made:
     label = str(given.get("bucket") or named(name, given))
     region = {"LocationConstraint": aws.emulator.region}
     aws.client("s3").create_bucket(Bucket=label, CreateBucketConfiguration=region)
@@ -11,16 +12,16 @@ def bucket(aws: Aws, name: str, given: Json) -> Made:
     return label, {"bucket": label, "arn": f"arn:aws:s3:::{label}", "bucketRegionalDomainName": domain}
 
 
-def bucket_access(aws: Aws, _name: str, given: Json) -> Made:
+def bucket_access(aws: Aws, _name: str, given: Inputs) -> Made:
     flags = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
     aws.client("s3").put_public_access_block(
         Bucket=given["bucket"],
-        PublicAccessBlockConfiguration=pascal({flag: bool(given.get(flag)) for flag in flags}),
+        PublicAccessBlockConfiguration={flag[0].upper() + flag[1:]: bool(given.get(flag)) for flag in flags},
     )
     return given["bucket"], {}
 
 
-def bucket_encryption(aws: Aws, _name: str, given: Json) -> Made:
+def bucket_encryption(aws: Aws, _name: str, given: Inputs) -> Made:
     rules = [
         {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": default["sseAlgorithm"]}}
         for rule in given["rules"]
@@ -30,27 +31,27 @@ def bucket_encryption(aws: Aws, _name: str, given: Json) -> Made:
     return given["bucket"], {}
 
 
-def bucket_lifecycle(aws: Aws, _name: str, given: Json) -> Made:
-    rules = [pascal({**rule, "ID": rule["id"]}) for rule in given["rules"]]
+def bucket_lifecycle(aws: Aws, _name: str, given: Inputs) -> Made:
+    rules = pascal(given["rules"])
     for rule in rules:
-        del rule["Id"]
+        rule["ID"] = rule.pop("Id")
     aws.client("s3").put_bucket_lifecycle_configuration(Bucket=given["bucket"], LifecycleConfiguration={"Rules": rules})
     return given["bucket"], {}
 
 
-def bucket_policy(aws: Aws, _name: str, given: Json) -> Made:
+def bucket_policy(aws: Aws, _name: str, given: Inputs) -> Made:
     aws.client("s3").put_bucket_policy(Bucket=given["bucket"], Policy=given["policy"])
     return given["bucket"], {}
 
 
-def bucket_versioning(aws: Aws, _name: str, given: Json) -> Made:
+def bucket_versioning(aws: Aws, _name: str, given: Inputs) -> Made:
     aws.client("s3").put_bucket_versioning(
         Bucket=given["bucket"], VersioningConfiguration={"Status": given["versioningConfiguration"]["status"]}
     )
     return given["bucket"], {}
 
 
-def table(aws: Aws, name: str, given: Json) -> Made:
+def table(aws: Aws, name: str, given: Inputs) -> Made:
     label = named(name, given)
     indexes = [
         {
@@ -70,11 +71,13 @@ def table(aws: Aws, name: str, given: Json) -> Made:
             for attribute in given["attributes"]
         ],
         GlobalSecondaryIndexes=indexes,
+        SSESpecification=pascal(given["serverSideEncryption"]),
     )
     client.get_waiter("table_exists").wait(TableName=label, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
-    client.update_time_to_live(
+    client.update_time_to_live(TableName=label, TimeToLiveSpecification=pascal(given["ttl"]))
+    client.update_continuous_backups(
         TableName=label,
-        TimeToLiveSpecification={"AttributeName": given["ttl"]["attributeName"], "Enabled": given["ttl"]["enabled"]},
+        PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": given["pointInTimeRecovery"]["enabled"]},
     )
     return label, {"name": label, "arn": aws.arn("dynamodb", f"table/{label}")}
 

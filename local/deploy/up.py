@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 
 from local.deploy import compute, gateway, messages, stores
-from local.deploy.aws import Aws, Json, Kind, whole_numbers
+from local.deploy.aws import Aws, Json, Kind, Made
 from local.deploy.engine import DeployError, evaluate
+from local.deploy.inputs import Inputs, plain, whole_numbers
 from local.emulator import ACCOUNT, Emulator
 
 CALLER = "aws:index/getCallerIdentity:getCallerIdentity"
@@ -21,6 +22,18 @@ KINDS: dict[str, Kind] = {**stores.KINDS, **messages.KINDS, **compute.KINDS, **g
 
 # Kinds that nothing answers here; each with what stands for it, so that nothing is skipped in silence.
 ANSWERED_BY_NOTHING = {"pulumi:providers:kubernetes": "local pods are processes of this machine"}
+
+# Inputs that change nothing here, each with the reason; any other that no kind reads is refused.
+WITHOUT_EFFECT = {
+    "aws:s3/bucket:Bucket": {"forceDestroy": "the emulator ends with everything in it"},
+    "aws:apigateway/deployment:Deployment": {"triggers": "there is no earlier deployment that could be kept"},
+    RELEASE: {
+        "compat": "the SDK's own mark",
+        "createNamespace": "processes have no namespaces",
+        "skipAwait": "nobody waits for local pods",
+    },
+    SCALED_OBJECT: {"apiVersion": "part of the kind", "kind": "part of the kind"},
+}
 
 
 @dataclass(frozen=True)
@@ -50,39 +63,47 @@ class Placer:
     created: list[str] = field(default_factory=list)
 
     def create(self, token: str, name: str, inputs: Json) -> tuple[str, Json]:
-        given = whole_numbers(inputs)
         if token in ANSWERED_BY_NOTHING:
             return f"{name}-local", {}
-        if token == RELEASE:
-            return self._release(given)
-        if token == SCALED_OBJECT:
-            return self._scaled_object(given)
-        if token not in KINDS:
+        given = Inputs(whole_numbers(inputs))
+        try:
+            made = self._kind(token, name)(self.aws, name, given)
+        except DeployError:
+            raise
+        except Exception as error:
+            raise DeployError(f"`{name}` ({token}) could not be created locally: {error}") from error
+        ignored = given.unread() - WITHOUT_EFFECT.get(token, {}).keys()
+        if ignored:
+            raise DeployError(
+                f"`{name}` ({token}) sets {', '.join(sorted(ignored))}, which local mode would ignore. Let the kind in "
+                "local/deploy read it, or add it to WITHOUT_EFFECT in local/deploy/up.py with the reason."
+            )
+        self.created.append(token)
+        return made
+
+    def _kind(self, token: str, name: str) -> Kind:
+        kinds = KINDS | {RELEASE: self._release, SCALED_OBJECT: self._scaled_object}
+        if token not in kinds:
             raise DeployError(
                 f"`{name}` is of kind {token}, which local mode cannot create. Add it to local/deploy, or to "
                 "ANSWERED_BY_NOTHING in local/deploy/up.py with the reason why nothing has to answer."
             )
-        try:
-            made = KINDS[token](self.aws, name, given)
-        except Exception as error:
-            raise DeployError(f"`{name}` ({token}) could not be created on the emulator: {error}") from error
-        self.created.append(token)
-        return made
+        return kinds[token]
 
     def call(self, token: str, arguments: Json) -> Json:
         if token == CALLER:
             return {"accountId": ACCOUNT, "arn": f"arn:aws:iam::{ACCOUNT}:root", "id": ACCOUNT, "userId": ACCOUNT}
         raise DeployError(f"The program calls {token} with {arguments}, which local mode cannot answer.")
 
-    def _release(self, given: Json) -> tuple[str, Json]:
-        release = Release(given["name"], given["namespace"], given["chart"], given["values"])
+    def _release(self, _aws: Aws, _name: str, given: Inputs) -> Made:
+        release = Release(given["name"], given["namespace"], given["chart"], plain(given["values"]))
         self.cluster.releases.append(release)
         return f"{release.namespace}/{release.name}", {}
 
-    def _scaled_object(self, given: Json) -> tuple[str, Json]:
-        deployment = given["spec"]["scaleTargetRef"]["name"]
-        self.cluster.scaled_objects[deployment] = {"metadata": given["metadata"], "spec": given["spec"]}
-        return f"{given['metadata']['namespace']}/{given['metadata']['name']}", {}
+    def _scaled_object(self, _aws: Aws, _name: str, given: Inputs) -> Made:
+        metadata, spec = plain(given["metadata"]), plain(given["spec"])
+        self.cluster.scaled_objects[spec["scaleTargetRef"]["name"]] = {"metadata": metadata, "spec": spec}
+        return f"{metadata['namespace']}/{metadata['name']}", {}
 
 
 @dataclass(frozen=True)
