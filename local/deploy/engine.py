@@ -77,11 +77,11 @@ class _Monitor(mocks.MockMonitor, mocks.Mocks):
         if request.type == STACK_TYPE:
             urn = self.make_urn("", STACK_TYPE, request.name)
             return resource_pb2.RegisterResourceResponse(urn=urn)
-        with _own_loop():
+        with own_loop():
             return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
     def Invoke(self, request: Any) -> Any:  # noqa: N802 - the SDK's name
-        with _own_loop():
+        with own_loop():
             return super().Invoke(request)  # type: ignore[no-untyped-call]
 
 
@@ -142,7 +142,7 @@ def _install(monitor: _Monitor, project: str, stack: str) -> None:
 
 
 @contextmanager
-def _own_loop() -> Iterator[None]:
+def own_loop() -> Iterator[None]:
     """An event loop for the SDK's work on this thread; left alone, it makes one per thread and never closes it."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

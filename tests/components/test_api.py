@@ -19,8 +19,8 @@ DEPLOYMENT, STAGE = "aws:apigateway/deployment:Deployment", "aws:apigateway/stag
 
 @pytest.fixture(scope="module")
 def placed() -> Engine:
-    args = ApiArgs(stack(api={"rate_per_s": 7, "burst": 9}), pulumi.Output.from_input("function"), "arn:invoke")
-    return build(lambda: Api("api", args))
+    limits = stack(api={"rate_per_s": 7, "burst": 9})
+    return build(lambda: Api("api", ApiArgs(limits, pulumi.Output.from_input("function"), "arn:invoke")))
 
 
 def path_of(placed: Engine, resource_id: str) -> str:

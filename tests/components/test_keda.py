@@ -11,9 +11,11 @@ SCALED_OBJECT = "kubernetes:keda.sh/v1alpha1:ScaledObject"
 
 
 def test_the_document_of_scaling_is_what_is_placed() -> None:
-    queue_url = pulumi.Output.from_input(ADDRESSES.queue_url)
-    args = KedaArgs(settings=SETTINGS, runtime=RUNTIME, queue_url=queue_url)
-    [placed] = build(lambda: RuntimeScaling("comfy", args)).inputs(SCALED_OBJECT)
+    def scaling() -> RuntimeScaling:
+        queue_url = pulumi.Output.from_input(ADDRESSES.queue_url)
+        return RuntimeScaling("comfy", KedaArgs(settings=SETTINGS, runtime=RUNTIME, queue_url=queue_url))
+
+    [placed] = build(scaling).inputs(SCALED_OBJECT)
     expected = scaled_object(
         RUNTIME,
         queue_url=ADDRESSES.queue_url,

@@ -13,6 +13,10 @@ RELEASE = "kubernetes:helm.sh/v3:Release"
 
 
 def place() -> Engine:
+    return build(release)
+
+
+def release() -> Runtime:
     args = RuntimeArgs(
         settings=SETTINGS,
         runtime=RUNTIME,
@@ -22,7 +26,7 @@ def place() -> Engine:
         input_bucket=ADDRESSES.input_bucket,
         results_topic_arn=ADDRESSES.results_topic_arn,
     )
-    return build(lambda: Runtime("comfy", args))
+    return Runtime("comfy", args)
 
 
 def test_a_runtime_is_one_release_named_after_it() -> None:

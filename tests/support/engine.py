@@ -13,8 +13,10 @@ from typing import Any
 
 import pulumi
 import yaml
-from pulumi.runtime import mocks, rpc
+from pulumi.runtime import mocks, rpc, settings
 from pulumi.runtime.stack import Stack
+
+from local.deploy.engine import own_loop
 
 # The SDK deprecates classes of its own while it is imported.
 with warnings.catch_warnings():
@@ -129,7 +131,8 @@ class Engine(mocks.MockMonitor, mocks.Mocks):
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the SDK's name
         self._request.current = request  # for new_resource, which is called on the same thread
-        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        with own_loop():
+            return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
 
 def _plain(value: Any) -> Any:
@@ -141,17 +144,21 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+@own_loop()  # a test before this one may have left the thread without a loop
 def build(program: Callable[[], object]) -> Engine:
     """Everything a program declared, once every registration has landed."""
     engine = Engine()
+    settings.set_root_resource(None)  # type: ignore[arg-type] # the earlier one belongs to a loop that is closed
     pulumi.runtime.set_mocks(engine, project="sd-async", stack="dev", preview=False, monitor=engine)
     pulumi.runtime.test(program)()  # type: ignore[no-untyped-call]
     return engine
 
 
+@own_loop()
 def evaluate(config: Mapping[str, str], *, project: str = "sd-async", stack: str = "dev") -> Engine:
     """The whole of `__main__.py`, as with this configuration: full keys to text, objects as JSON text."""
     engine = Engine()
+    settings.set_root_resource(None)  # type: ignore[arg-type]
     pulumi.runtime.set_mocks(engine, project=project, stack=stack, preview=False, monitor=engine)
     pulumi.runtime.set_all_config(dict(config))
     root = pulumi.runtime.get_root_resource()
