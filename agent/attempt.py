@@ -99,7 +99,14 @@ class Attempt:
         with self._phase("fetch", "fetching"):
             message = await self._whole_message(folder)
             runtime = Runtime(type=self._config.runtime_type, timeout_seconds=self._config.job_timeout_s)
-            check_message(message, self._config.runtime_name, runtime, self._config.file_buckets)
+            config = self._config
+            check_message(
+                message,
+                config.runtime_name,
+                runtime,
+                buckets=config.file_buckets,
+                input_bucket=config.input_bucket,
+            )
             files = await self._fetched(message, folder)
         work = Work(
             run_id=keys.run_id(self.record.id, self.record.attempt),

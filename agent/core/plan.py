@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from agent.errors import InvalidJobError, WrongRuntimeError
 from sd_async.contract import checks
-from sd_async.contract.checks import TYPES, check_context, check_files, check_input
+from sd_async.contract.checks import TYPES, check_context, check_files, check_input, check_not_others_input
 from sd_async.contract.errors import ContractError
 from sd_async.contract.jobs import Runtime
 from sd_async.contract.messages import DirectJob, JobMessage
@@ -39,7 +39,9 @@ def plan(record: Record, now_ms: int) -> Plan:
     return Plan(Step.LEAVE, (lease_until_ms - now_ms) // 1000 + 1)
 
 
-def check_message(message: JobMessage, name: str, runtime: Runtime, buckets: frozenset[str]) -> None:
+def check_message(
+    message: JobMessage, name: str, runtime: Runtime, *, buckets: frozenset[str], input_bucket: str
+) -> None:
     """Asked again of every job: a message may come from whoever may publish.
 
     name, runtime: what this agent serves. Raises: WrongRuntimeError, InvalidJobError.
@@ -52,6 +54,7 @@ def check_message(message: JobMessage, name: str, runtime: Runtime, buckets: fro
     try:
         check_input(message.input or {}, message.type)
         check_files(message.files, buckets)
+        check_not_others_input(message.files, input_bucket)
         check_context(message.context)
     except ContractError as problem:
         raise InvalidJobError(problem) from problem

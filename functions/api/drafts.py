@@ -60,7 +60,7 @@ _V1ALPHA1 = _Fields(
 def v1_draft(document: Mapping[str, Any], env: Env) -> Draft:
     """Raises: ContractError naming the field."""
     request = checks.check_request(convert(document, JobRequest), env.runtimes, env.file_buckets)
-    _check_not_others_input(request.files, env.input_bucket)
+    checks.check_not_others_input(request.files, env.input_bucket)
     assert request.type is not None
     assert request.timeout_seconds is not None
     return Draft(
@@ -106,10 +106,3 @@ def _alpha_draft(form: Form, document: Mapping[str, Any], request: forms.AlphaJo
         context=request.context,
         client_id=request.client_id,
     )
-
-
-def _check_not_others_input(files: Mapping[str, str], input_bucket: str) -> None:
-    """The input bucket may be read, but what other callers asked for lies there too."""
-    for name, url in files.items():
-        if url.startswith(f"s3://{input_bucket}/jobs/"):
-            raise ContractError("file_bucket", "The input of a job is no file for another.", f"files.{name}")

@@ -86,10 +86,20 @@ def check_files(files: Mapping[str, str], buckets: Collection[str]) -> None:
         check_file_url(url, buckets, field)
 
 
+def check_not_others_input(files: Mapping[str, str], input_bucket: str) -> None:
+    """The input bucket may be read, but what other callers asked for lies there too, under `jobs/`."""
+    for name, url in files.items():
+        scheme, _, place = url.partition("://")
+        if scheme.lower() == "s3" and place.startswith(f"{input_bucket}/jobs/"):
+            raise ContractError("file_bucket", "The input of a job is no file for another.", f"files.{name}")
+
+
 def check_file_url(url: str, buckets: Collection[str], field: str) -> None:
     """Scheme and form only; addresses are checked by the agent, on the connection it makes."""
     if len(url) > limits.MAX_URL_CHARS:
         raise ContractError("invalid_value", f"A URL has at most {limits.MAX_URL_CHARS} characters.", field)
+    if url.startswith(" "):  # left out in silence here, and no part of a scheme to who fetches it
+        raise ContractError("invalid_value", "A URL does not begin with a space.", field)
     if not url.isprintable():  # line breaks would be left out in silence here and refused by who fetches it
         raise ContractError("invalid_value", "A URL has no control characters.", field)
     try:

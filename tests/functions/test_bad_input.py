@@ -49,6 +49,8 @@ WRONG: list[tuple[str, Any, int, str, str | None]] = [
     ("a file from disk", JOB | {"files": {"a": "file:///etc/passwd"}}, 422, "file_scheme", "files.a"),
     ("a foreign bucket", JOB | {"files": {"a": "s3://other/key"}}, 422, "file_bucket", "files.a"),
     ("another job's input", JOB | {"files": {"a": "s3://input/jobs/x/job.json"}}, 422, "file_bucket", "files.a"),
+    ("another job's input, shouted", JOB | {"files": {"a": "S3://input/jobs/x"}}, 422, "file_bucket", "files.a"),
+    ("a URL behind a space", JOB | {"files": {"a": " s3://input/x"}}, 422, "invalid_value", "files.a"),
     ("a prefix that climbs", JOB | {"output_prefix": "a/../b"}, 422, "invalid_value", "output_prefix"),
     ("a webhook", JOB | {"webhook_url": "https://x"}, 422, "not_available", "webhook_url"),
     ("a timeout over the bound", JOB | {"timeout_seconds": 601}, 422, "invalid_value", "timeout_seconds"),
