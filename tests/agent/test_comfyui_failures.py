@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 from typing import Any
 
+import httpx
 import pytest
 
+from agent.edges.comfyui import ComfyUI
 from agent.errors import (
     AgentError,
     InvalidWorkflowError,
@@ -16,6 +18,7 @@ from agent.errors import (
     RuntimeLostError,
 )
 from local.processes import free_port
+from sd_async.contract.codec import encode
 from tests.agent.comfyui_client import WORK, backend_of, client, made_by
 from tests.agent.comfyui_server import Script, ended_with, succeeded
 from tests.agent.scenario import JOB_ID, in_loop
@@ -182,3 +185,21 @@ async def test_only_what_this_agent_left_behind_is_stopped() -> None:
         assert await backend.ready()
         await backend.reset()
     assert script.posts == [("/queue", {"delete": ["mine"]}), ("/interrupt", {"prompt_id": "mine"})]
+
+
+@in_loop
+async def test_half_a_surrogate_pair_in_an_answer_keeps_no_failure_from_being_told() -> None:
+    data = {"exception_type": "FileNotFoundError", "exception_message": "no \udcff.png", "node_id": "\ud800"}
+    with pytest.raises(NodeFailedError) as failed:
+        await made_by(Script(entry=ended_with("execution_error", data)))
+    assert failed.value.message == "FileNotFoundError: no ?.png"
+    encode(failed.value.detail)
+
+
+@in_loop
+async def test_an_answer_whose_numbers_python_will_not_read_is_none() -> None:
+    answer = httpx.Response(400, text=f'{{"error": {"9" * 5000}}}', headers={"Content-Type": "application/json"})
+    transport = httpx.MockTransport(lambda _: answer)
+    async with contextlib.aclosing(ComfyUI("http://127.0.0.1:1", "comfy-0", transport=transport)) as backend:
+        with pytest.raises(InvalidWorkflowError, match="refuses the workflow"):
+            await backend.run(WORK, lambda _: None)

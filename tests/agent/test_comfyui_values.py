@@ -10,9 +10,9 @@ from agent.edges.comfyui.graph import prepared, upload_name
 from agent.edges.comfyui.outputs import artifacts
 from agent.edges.comfyui.progress import Tracker
 from agent.edges.comfyui.replies import check_accepted, outputs_of
-from agent.errors import AgentError
-from sd_async.contract.codec import encode
-from sd_async.contract.jobs import Progress
+from agent.errors import AgentError, InvalidWorkflowError
+from sd_async.contract.codec import decode, encode
+from sd_async.contract.jobs import JobError, Progress
 from tests.agent.scenario import JOB_ID
 
 JSON = st.recursive(
@@ -157,3 +157,10 @@ def test_any_answer_is_a_value_or_one_of_our_errors(status: int, document: Any) 
             ask()
         except AgentError as error:
             encode(error.detail)
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400), float("inf"), 2**70])
+def test_a_reason_with_a_number_that_no_float_holds_is_kept_in_a_form_that_can_be_read_again(number: float) -> None:
+    with pytest.raises(InvalidWorkflowError) as refused:
+        check_accepted(400, {"node_errors": {"3": {"errors": [{"received_value": number}]}}})
+    assert decode(encode(refused.value.detail), JobError) == refused.value.detail

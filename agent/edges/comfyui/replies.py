@@ -112,7 +112,10 @@ def _storable(value: Any) -> Any:
         return {name: _storable(item) for name, item in value.items()}
     if isinstance(value, list):
         return [_storable(item) for item in value]
-    if isinstance(value, int | float) and not (math.isfinite(value) and abs(value) < _MAX_NUMBER):
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    # An int may be beyond every float, which is all that `math` compares with.
+    if isinstance(value, int | float) and abs(value) >= _MAX_NUMBER:
         return str(value)
     return value
 
