@@ -6,8 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from local.guard import guard
 
 STOP_WAIT_S = 5.0
 
@@ -27,9 +31,10 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 def base_environment(scratch: Path) -> dict[str, str]:
-    """What any child needs of this machine: no secrets of the person who runs it, temporary files in `scratch`."""
-    kept = ("PATH", "HOME", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
+    """What any child needs of this machine: no secrets of the person who runs it, all that it writes in `scratch`."""
+    kept = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
     return {name: os.environ[name] for name in kept if name in os.environ} | {
+        "HOME": str(scratch),  # the person's own holds AWS's configuration, which an SDK would read
         "TMPDIR": str(scratch),
         "PYTHONUNBUFFERED": "1",
     }
@@ -43,24 +48,39 @@ class Child:
     ) -> None:
         self.name = name
         self.log = log
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                command,
-                env=dict(environment),
-                cwd=cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches only the parent, which then stops its children in order
-            )
+        self._lock = threading.Lock()
+        self._is_cleared = False
+
+        def start() -> subprocess.Popen[bytes]:
+            with log.open("ab") as output:
+                process = subprocess.Popen(
+                    command,
+                    env=dict(environment),
+                    cwd=cwd,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # Ctrl-C reaches only the parent, which then stops its children in order
+                )
+            guard().watch_group(process.pid)
+            return process
+
+        with ThreadPoolExecutor(1) as pool:  # a Ctrl-C here would leave a process that nobody knows
+            self._process = pool.submit(start).result()
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
     def exit_code(self) -> int | None:
-        """None while it runs, negative for a signal."""
-        return self._process.poll()
+        """None while it runs, negative for a signal. What it leaves of its group does not outlive it."""
+        with self._lock:
+            code = self._process.poll()
+            if code is not None and not self._is_cleared:
+                self._is_cleared = True  # its group's number may be another's from now on
+                self._kill_group()
+                guard().forget_group(self.pid)
+            return code
 
     def terminate(self) -> None:
         """Ask it to end; `stop` waits for it."""
@@ -69,9 +89,10 @@ class Child:
 
     def kill(self) -> None:
         """End the process, and what it started, as a lost machine would: without a word."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        if self.exit_code() is None:
+            self._kill_group()
+            self._process.wait()
+            self.exit_code()
 
     def stop(self, wait_s: float = STOP_WAIT_S) -> None:
         """SIGTERM, then SIGKILL for whatever of its group is left."""
@@ -79,6 +100,10 @@ class Child:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(wait_s)
         self.kill()
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: nothing but zombies is not permitted
+            os.killpg(self.pid, signal.SIGKILL)
 
     def last_lines(self, count: int = 5) -> str:
         lines = self.log.read_text(errors="replace").splitlines()[-count:]
