@@ -24,7 +24,7 @@ _META = "sd_async"
 _PATH = click.Path(path_type=Path)
 _EPILOG = """\b
 Examples:
-  sd-async submit workflow.json --runtime comfyui --watch -o out
+  sd-async submit workflow.json --runtime sd15 --watch -o out
   sd-async submit job.json --json | jq -r .id
   sd-async wait 9f0c2b0e-6d0b-4f5e-8a53-3a3f0e6f1c55 --wait-timeout 600
 \b
@@ -72,10 +72,10 @@ def cli() -> None:
     """Asynchronous image generation: hand in a job, watch it, fetch what it made."""
 
 
-@cli.command()
+@cli.command(short_help="Hand in a workflow or a job's body.")
 @_shared(hidden=True)
 @click.argument("file", type=click.File("rb"))
-@click.option("--runtime", help="Which runtime does it; needed for a bare workflow.")
+@click.option("--runtime", help="Which runtime does it; a bare workflow needs it here or in the configuration.")
 @click.option("--type", "kind", type=click.Choice([str(kind) for kind in JobType]), help="Kind of job.")
 @click.option("--file", "pairs", multiple=True, metavar="NAME=URL", help="A file the workflow names; repeatable.")
 @click.option("--prefix", help="Folder of the outputs in the bucket.")

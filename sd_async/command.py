@@ -85,7 +85,8 @@ def _with_hint(error: click.ClickException) -> str:
     """Click's sentence, and where the options are explained."""
     context = getattr(error, "ctx", None)
     hint = f" See `{context.command_path} --help`." if context is not None else ""
-    return f"{error.format_message()}{hint}"
+    message = error.format_message()
+    return f"{message}{'' if message.endswith(('.', '?')) else '.'}{hint}"
 
 
 def _unexpected(error: Exception, *, is_json: bool) -> int:

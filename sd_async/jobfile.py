@@ -28,7 +28,9 @@ def request_of(data: bytes, overrides: Overrides, default_runtime: str | None) -
     default_runtime: for a bare workflow when no flag names one. The API judges the rest.
     Raises: ContractError naming the field; UsageError saying what to do.
     """
-    document = decode(data, dict[str, Any])
+    document = decode(data, Any)
+    if not isinstance(document, dict):
+        raise UsageError("The file holds no JSON object; give a workflow in ComfyUI's API format or a job's body.")
     body = document if _is_whole_body(document) else {"input": document}
     if isinstance(body.get("input"), dict) and isinstance(body["input"].get("nodes"), list):
         raise UsageError(

@@ -6,6 +6,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
+import msgspec
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -50,9 +51,29 @@ def phase_of(job: Job) -> Phase:
     return Phase(name=str(job.status), detail=printable(progress.message))
 
 
+class _Fault(msgspec.Struct):
+    message: str = ""
+    details: str = ""
+
+
+class _Node(msgspec.Struct):
+    errors: list[_Fault] = []
+
+
 def reason_of(error: JobError) -> str:
+    """The error on one line, with the input at fault where the runtime named one."""
     node = ", ".join(part for part in (error.node_id and f"node {error.node_id}", error.class_type) if part)
-    return printable(f"{error.code}: {error.message}{f' ({node})' if node else ''}")
+    fault = _first_fault(error)
+    return printable(f"{error.code}: {error.message}{f' ({node})' if node else ''}{f': {fault}' if fault else ''}")
+
+
+def _first_fault(error: JobError) -> str:
+    try:
+        nodes = msgspec.convert(error.node_errors or {}, dict[str, _Node])
+    except msgspec.ValidationError:  # the runtime's own words, in whatever shape it gave them
+        return ""
+    named = nodes.get(error.node_id or "", _Node())
+    return next((fault.details or fault.message for fault in named.errors), "")
 
 
 def printable(text: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from sd_async.contract.jobs import Job
+from sd_async.contract.states import Status
 from sd_async.progress import phase_of, printable
 
 
@@ -21,7 +22,7 @@ def as_json(job: Job, files: Sequence[Path] | None = None) -> str:
 def as_lines(job: Job) -> list[str]:
     rows = [
         ("id", job.id),
-        ("status", str(phase_of(job))),
+        ("status", _status(job)),
         ("runtime", f"{job.runtime} ({job.type})"),
         ("created", job.created_at),
         ("started", job.started_at or "-"),
@@ -31,6 +32,11 @@ def as_lines(job: Job) -> list[str]:
         *(("output", output.s3_uri) for output in job.outputs),
     ]
     return [f"{name:<10}{printable(value)}" for name, value in rows]
+
+
+def _status(job: Job) -> str:
+    """The state as the API names it, where the phase has another word for it."""
+    return str(job.status) if job.status is Status.SUCCEEDED else str(phase_of(job))
 
 
 def _times(job: Job) -> str:

@@ -122,6 +122,11 @@ def test_a_canceled_job_ends_with_1(sd_async: Command) -> None:
     assert sd_async("wait", JOB_ID, answers=(answer(job(Status.CANCELED)),)).exit_code == 1
 
 
+def test_a_job_is_shown_in_the_state_that_the_api_names(sd_async: Command) -> None:
+    result = sd_async("get", JOB_ID, answers=(answer(succeeded()),))
+    assert "status    succeeded\n" in result.stdout
+
+
 def test_a_failed_job_can_be_read_without_failing(sd_async: Command) -> None:
     result = sd_async("get", JOB_ID, answers=(answer(failed()),))
     assert result.exit_code == 0
@@ -231,9 +236,9 @@ def test_ctrl_c_ends_with_130_and_no_stack_trace(sd_async: Command, answers: tup
 @pytest.mark.parametrize(
     ("args", "stdin", "says"),
     [
-        (("submit", "nowhere.json"), None, "nowhere.json"),
+        (("submit", "nowhere.json"), None, "No such file or directory. See"),
         (("submit", "-", "--runtime", "r"), "{", "not JSON"),
-        (("submit", "-", "--runtime", "r"), "[]", "object"),
+        (("submit", "-", "--runtime", "r"), "[]", "no JSON object"),
         (("submit", "-"), WORKFLOW, "--runtime NAME"),
         (("submit", "-", "--runtime", "r"), '{"nodes": [], "links": []}', "Export (API)"),
         (("submit", "-", "--runtime", "r", "--file", "x"), WORKFLOW, "NAME=URL"),
@@ -311,6 +316,6 @@ def test_the_key_is_never_printed(sd_async: Command, answers: tuple[Any, ...]) -
 def test_help_has_examples_and_exit_codes_and_the_version_is_the_packages(sd_async: Command) -> None:
     for args in (("--help",), ("-h",)):
         text = sd_async(*args).stdout
-        assert "sd-async submit workflow.json --runtime comfyui --watch -o out" in text
+        assert "sd-async submit workflow.json --runtime sd15 --watch -o out" in text
         assert "130 Ctrl-C" in text
     assert sd_async("--version").stdout == f"sd-async, version {__version__}\n"

@@ -78,7 +78,6 @@ def test_a_workflow_in_the_editors_format_gets_the_sentence_that_says_how_to_exp
         ({"runtime": "r", "input": []}, "invalid_type", "input"),
         ({"runtime": "r"}, "missing_field", "input"),
         ({"runtime": "r", "input": {}, "type": "video"}, "invalid_type", "type"),
-        ([], "invalid_type", None),
     ],
 )
 def test_a_body_that_breaks_the_contract_is_refused_before_it_is_sent(
@@ -87,6 +86,12 @@ def test_a_body_that_breaks_the_contract_is_refused_before_it_is_sent(
     with pytest.raises(ContractError) as refusal:
         made(document, "default")
     assert (refusal.value.code, refusal.value.field) == (code, field)
+
+
+@pytest.mark.parametrize("document", [[], "x", 1, None])
+def test_json_that_is_no_object_gets_the_sentence_that_says_what_to_give(document: Any) -> None:
+    with pytest.raises(UsageError, match="no JSON object; give a workflow"):
+        made(document, "default")
 
 
 def test_files_are_pairs_and_a_url_may_hold_an_equals_sign() -> None:

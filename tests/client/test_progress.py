@@ -43,6 +43,26 @@ def test_a_phase_says_what_the_job_is_doing(known: Job, words: str) -> None:
     assert str(phase_of(known)) == words
 
 
+def refused(node_errors: dict[str, object]) -> Job:
+    error = JobError(
+        code="invalid_workflow", message="Failed.", node_id="3", class_type="KSampler", node_errors=node_errors
+    )
+    return job(Status.FAILED, error=error)
+
+
+def test_a_refused_workflow_names_the_input_at_fault() -> None:
+    fault = {"message": "The value is not one of the choices", "details": "sampler_name: 'x' not in (list)"}
+    known = refused({"3": {"errors": [fault]}, "9": {"errors": []}})
+    assert str(phase_of(known)) == (
+        "failed · invalid_workflow: Failed. (node 3, KSampler): sampler_name: 'x' not in (list)"
+    )
+
+
+@pytest.mark.parametrize("node_errors", [{}, {"3": None}, {"3": {"errors": "x"}}, {"3": {"errors": []}}, {"4": {}}])
+def test_node_errors_of_any_other_shape_are_left_out(node_errors: dict[str, object]) -> None:
+    assert str(phase_of(refused(node_errors))) == "failed · invalid_workflow: Failed. (node 3, KSampler)"
+
+
 def test_a_log_has_one_line_per_phase_and_quarter() -> None:
     steps = [running(value / 20) for value in range(21)]
     lines = shown(job(), job(), *steps, running(1.0, message="uploading"), succeeded()).splitlines()
