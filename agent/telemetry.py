@@ -4,10 +4,12 @@ import json
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
+from agent.errors import AgentError, JobError
 from sd_async.contract.times import rfc3339
 
 LOGGER = logging.getLogger("agent")
@@ -80,8 +82,19 @@ class JsonFormatter(logging.Formatter):
         if isinstance(fields, Mapping):
             line |= fields
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = _told(record.exc_info[1])
         return json.dumps(redacted(line), ensure_ascii=False, default=str)
+
+
+def _told(error: BaseException | None) -> str:
+    """Kinds and places of an exception and its causes; words only of our own that quote no client."""
+    parts: list[str] = []
+    while error is not None:
+        kind = type(error).__name__
+        is_ours = isinstance(error, AgentError) and not isinstance(error, JobError)
+        parts.append("".join(traceback.format_tb(error.__traceback__)) + (f"{kind}: {error}" if is_ours else kind))
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n".join(reversed(parts))
 
 
 def redacted(value: Any) -> Any:

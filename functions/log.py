@@ -8,6 +8,8 @@ import traceback
 
 import msgspec
 
+from functions.api.ports import StoreError
+
 
 def line(event: str, level: str = "INFO", **facts: str | int | None) -> None:
     present = {name: value for name, value in facts.items() if value is not None}
@@ -15,5 +17,11 @@ def line(event: str, level: str = "INFO", **facts: str | int | None) -> None:
     sys.stdout.flush()
 
 
-def trace_of(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))
+def trace_of(error: BaseException | None) -> str:
+    """Kinds and places of an exception and its causes, without words: those of a library may quote what was sent."""
+    parts: list[str] = []
+    while error is not None:
+        words = f": {error}" if isinstance(error, StoreError) else ""
+        parts.append("".join(traceback.format_tb(error.__traceback__)) + type(error).__name__ + words)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n".join(reversed(parts))

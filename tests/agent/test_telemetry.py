@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent import telemetry
-from agent.errors import AwsUnavailableError, NodeFailedError
+from agent.errors import AwsRefusedError, AwsUnavailableError, NodeFailedError
 from tests.agent.scenario import CONFIG, JOB_ID, Scenario, ended, in_loop
 
 KEYS = [
@@ -100,6 +100,25 @@ def test_secrets_are_taken_out_wherever_they_stand(lines: Callable[[], list[dict
     text = json.dumps(lines())
     assert len(lines()) == 3
     assert "5ecre7" not in text
+
+
+def test_of_an_exception_only_its_kind_and_place_and_our_own_words_are_told(
+    lines: Callable[[], list[dict[str, Any]]],
+) -> None:
+    prompt = f"a {JOB_ID} fox"  # not as it stands in this file's lines, which a traceback shows
+    error = AwsRefusedError("AWS refuses the call.")
+    try:
+        int(prompt)
+    except ValueError as inner:
+        error.__cause__ = inner
+    logging.getLogger("agent").warning("raised", exc_info=error)
+    logging.getLogger("agent").warning("raised", exc_info=NodeFailedError(prompt))
+    first, second = (line["exception"] for line in lines())
+    assert "ValueError" in first
+    assert "test_telemetry.py" in first
+    assert first.endswith("AwsRefusedError: AWS refuses the call.")
+    assert second == "NodeFailedError"
+    assert prompt not in json.dumps(lines())
 
 
 def test_keys_of_accounts_are_taken_out(lines: Callable[[], list[dict[str, Any]]]) -> None:

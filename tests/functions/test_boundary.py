@@ -34,7 +34,7 @@ def test_an_unexpected_fault_is_answered_without_detail_and_logged_with_it(
     [line] = lines(capsys)
     assert line["level"] == "ERROR"
     assert line["request_id"] == "request-1"
-    assert "ZeroDivisionError: inside" in line["trace"]
+    assert line["trace"].endswith("ZeroDivisionError")  # its own words may quote the client's
 
 
 def test_a_busy_service_is_answered_with_when_to_ask_again(caller: Caller, capsys: pytest.CaptureFixture[str]) -> None:
