@@ -96,7 +96,9 @@ class Store(Protocol):
     async def create(self, record: Record) -> bool:
         """False when there is one already."""
 
-    async def claim(self, seen: Record, *, agent: str, now_ms: int, lease_until_ms: int) -> Record | None:
+    async def claim(
+        self, seen: Record, *, agent: str, message_id: str, now_ms: int, lease_until_ms: int
+    ) -> Record | None:
         """The record with `attempt` one higher, or None when it changed since it was seen.
 
         A queued job becomes running; one whose lease ended stays running or canceling.

@@ -12,7 +12,7 @@ from agent.attempt import Attempt, Ports
 from agent.config import Config
 from agent.core import keys, limits
 from agent.core.limits import backoff_s
-from agent.core.plan import Step, adopted, first_record, plan
+from agent.core.plan import Step, plan
 from agent.core.settle import Decision, Fate, settle
 from agent.errors import (
     AgentError,
@@ -26,8 +26,8 @@ from agent.errors import (
 from agent.ports import Delivery, Ending
 from agent.race import first_of, undisturbed
 from agent.telemetry import LOGGER, ClosingLine
+from sd_async.contract.adoption import adopted, first_record
 from sd_async.contract.errors import ContractError
-from sd_async.contract.jobs import Runtime
 from sd_async.contract.messages import DirectJob, JobMessage, decode_message
 from sd_async.contract.records import Record
 from sd_async.contract.results import encode_result, result_of
@@ -49,7 +49,6 @@ class Worker:
         self._config = config
         self._ports = ports
         self._stop = stop
-        self._runtime = Runtime(type=config.runtime_type, timeout_seconds=config.job_timeout_s)
 
     async def run(self) -> None:
         """Until `stop`. Raises: FatalError when this process should end."""
@@ -101,17 +100,22 @@ class Worker:
             await self._not_ours(delivery, error)
             return None
         now_ms = self._ports.clock.now_ms()
-        planned = plan(record, now_ms)
+        planned = plan(record, delivery.message_id, now_ms)
         if planned.step is Step.ANNOUNCE:
             await self._announce(record)
             await self._ports.queue.delete(delivery)
             self._note("job had ended before", delivery, record)
+            return None
+        if planned.step is Step.DROP:
+            await self._ports.queue.delete(delivery)
+            self._note("job has another message", delivery, record)
             return None
         claimed = None
         if planned.step is Step.CLAIM:
             claimed = await self._ports.store.claim(
                 record,
                 agent=self._config.agent_id,
+                message_id=delivery.message_id,
                 now_ms=now_ms,
                 lease_until_ms=now_ms + self._config.lease_s * 1000,
             )
@@ -135,7 +139,9 @@ class Worker:
         job_id = keys.job_id_of(delivery.message_id)
         if job_id is None:
             raise ContractError("unknown_message", "The message's id is no UUID, so its job has no id.")
-        message, problem = adopted(direct, job_id, self._runtime, created_at_ms=delivery.sent_at_ms)
+        message, problem = adopted(
+            direct, job_id, timeout_s=self._config.job_timeout_s, created_at_ms=delivery.sent_at_ms
+        )
         first = first_record(message, now_ms=self._ports.clock.now_ms(), retention_days=self._config.retention_days)
         if await self._ports.store.create(first):
             return message, first, problem
@@ -205,7 +211,8 @@ class Worker:
         return "released"
 
     async def _announce(self, record: Record) -> None:
-        attributes = {"runtime": record.runtime, "status": record.status.value}
+        # SNS takes no empty value; a form published straight to the topic may name no runtime.
+        attributes = {"runtime": record.runtime or self._config.runtime_name, "status": record.status.value}
         await self._ports.topic.publish(encode_result(result_of(record, self._config.output_bucket)), attributes)
 
     # the rest

@@ -64,10 +64,10 @@ def outbox_function(arns: Arns) -> Document:
 
 
 def dead_letter_function(arns: Arns, dead_letter_queues: list[str]) -> Document:
-    """Read what was given up, mark it failed, say so."""
+    """Read what was given up, mark it failed, or record it so where no agent could, and say so."""
     return document(
         allow(["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], dead_letter_queues),
-        allow(["dynamodb:GetItem", "dynamodb:UpdateItem"], [arns.table]),
+        allow(["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"], [arns.table]),
         allow(["sns:Publish"], [arns.results_topic]),
     )
 

@@ -4,22 +4,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.errors import InvalidJobError, WrongRuntimeError
-from sd_async.contract import checks
 from sd_async.contract.checks import TYPES, check_context, check_files, check_input, check_not_others_input
 from sd_async.contract.errors import ContractError
 from sd_async.contract.jobs import Runtime
-from sd_async.contract.messages import DirectJob, JobMessage
-from sd_async.contract.records import Record, context_text
+from sd_async.contract.messages import JobMessage
+from sd_async.contract.records import Record
 from sd_async.contract.states import FINAL, Status
-
-TOPIC_OWNER = "topic"  # owner of jobs that no API key submitted
-_DAY_S = 24 * 60 * 60
 
 
 class Step(StrEnum):
     CLAIM = "claim"
     ANNOUNCE = "announce"  # it has ended: say so again, then delete the message
     LEAVE = "leave"  # another agent runs it
+    DROP = "drop"  # another agent runs it by another message, which stays in the queue until the job has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +27,14 @@ class Plan:
     wait_s: int = 0
 
 
-def plan(record: Record, now_ms: int) -> Plan:
+def plan(record: Record, message_id: str, now_ms: int) -> Plan:
     if record.status in FINAL:
         return Plan(Step.ANNOUNCE)
     lease_until_ms = record.lease_until_ms or 0
     if record.status is Status.QUEUED or lease_until_ms < now_ms:
         return Plan(Step.CLAIM)
+    if record.message_id not in {None, message_id}:
+        return Plan(Step.DROP)
     return Plan(Step.LEAVE, (lease_until_ms - now_ms) // 1000 + 1)
 
 
@@ -58,55 +57,3 @@ def check_message(
         check_context(message.context)
     except ContractError as problem:
         raise InvalidJobError(problem) from problem
-
-
-def adopted(
-    direct: DirectJob, job_id: str, runtime: Runtime, *, created_at_ms: int
-) -> tuple[JobMessage, ContractError | None]:
-    """Our own message for a job published straight to the topic, and what is wrong with it.
-
-    What is wrong is left out of the message, so that the failure can be recorded and announced all the same.
-    """
-    asked, problem = direct.request, None
-    prefix, context, client_id = "", asked.context, asked.client_id
-    try:
-        if client_id is not None:
-            checks.check_client_id(client_id, "id")
-        prefix = checks.clean_prefix(asked.output_prefix, "prefix")
-        check_context(context)
-    except ContractError as error:
-        problem, context, client_id, prefix = error, None, None, ""
-    message = JobMessage(
-        sd_async=1,
-        id=job_id,
-        owner=TOPIC_OWNER,
-        runtime=asked.runtime,
-        type=asked.type,
-        created_at_ms=created_at_ms,
-        timeout_seconds=runtime.timeout_seconds,
-        output_key=checks.output_key(prefix, client_id or job_id),
-        input=asked.input,
-        context=context,
-        form=direct.form,
-        client_id=client_id,
-    )
-    return message, problem
-
-
-def first_record(message: JobMessage, *, now_ms: int, retention_days: int) -> Record:
-    """Record of a job that has none yet, waiting to be claimed."""
-    return Record(
-        id=message.id,
-        owner=message.owner,
-        runtime=message.runtime,
-        type=message.type,
-        status=Status.QUEUED,
-        created_at_ms=message.created_at_ms,
-        updated_at_ms=now_ms,
-        expires_at_s=now_ms // 1000 + retention_days * _DAY_S,
-        timeout_seconds=message.timeout_seconds,
-        output_key=message.output_key,
-        form=message.form,
-        client_id=message.client_id,
-        context_json=context_text(message.context),
-    )

@@ -43,12 +43,15 @@ class DynamoStore:
             return _unless_condition_failed(error)
         return True
 
-    async def claim(self, seen: Record, *, agent: str, now_ms: int, lease_until_ms: int) -> Record | None:
+    async def claim(
+        self, seen: Record, *, agent: str, message_id: str, now_ms: int, lease_until_ms: int
+    ) -> Record | None:
         status = Status.CANCELING if seen.status is Status.CANCELING else Status.RUNNING
         change = _Change(
             sets={
                 "status": status,
                 "agent": agent,
+                "message_id": message_id,
                 "lease_until_ms": lease_until_ms,
                 "started_at_ms": now_ms,
                 "updated_at_ms": now_ms,

@@ -1,7 +1,6 @@
 """What the API decides, without HTTP and without AWS."""
 
 import hashlib
-import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from functions.api.env import Env
 from functions.api.ports import Store, StoreError
 from functions.api.publish import publish_pending
 from functions.api.views import job_view
+from sd_async.contract.adoption import is_job_id
 from sd_async.contract.checks import output_key
 from sd_async.contract.codec import decode
 from sd_async.contract.errors import ContractError
@@ -27,7 +27,6 @@ from sd_async.contract.states import Status
 
 # Jobs with an idempotency key get their id from owner and key in this namespace: the key needs no table of its own.
 KEYED_JOBS = uuid.UUID("5a3c1a0e-8b0e-4f0e-9a51-3a54c5f7d0c2")
-_JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ class Service:
     def get_job(self, call: Call) -> Reply:
         job_id = call.params.get("id", "")
         # What is no id of ours is no key to look up; somebody else's job is not told from none at all.
-        record = self._store.get(job_id) if _JOB_ID.fullmatch(job_id) else None
+        record = self._store.get(job_id) if is_job_id(job_id) else None
         if record is None or record.owner != call.owner:
             raise ContractError("not_found", "There is no such job, or it is not yours.")
         return Reply(self._view(record), record.id)

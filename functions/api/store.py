@@ -188,13 +188,12 @@ class AwsStore:
             )
 
     def _send(self, topic_arn: str, body: bytes, **attributes: str) -> None:
+        named = {name: value for name, value in attributes.items() if value}  # SNS takes no empty one
         with _translated("Publish"):
             self.sns.publish(
                 TopicArn=topic_arn,
                 Message=body.decode(),
-                MessageAttributes={
-                    name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
-                },
+                MessageAttributes={name: {"DataType": "String", "StringValue": value} for name, value in named.items()},
             )
 
 

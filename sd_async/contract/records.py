@@ -43,6 +43,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     attempt: claims so far, and the fence: whoever writes must hold the present one.
     agent, lease_until_ms: who runs it and until when nobody else may; absent unless running or canceling.
+    message_id: of the message by which it was last claimed; another one of the same job has nothing to say about it.
     outbox: present from the record's creation until its message is on the topic.
     input_ref: `s3://bucket/key` of the whole JobMessage. output_key: folder of its outputs, without a closing slash.
     body_hash: what the client sent, so that a repeated idempotency key with another body is seen.
@@ -68,6 +69,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     outbox: str | None = None
     attempt: int = 0
     agent: str | None = None
+    message_id: str | None = None
     lease_until_ms: Milliseconds | None = None
     started_at_ms: Milliseconds | None = None
     completed_at_ms: Milliseconds | None = None

@@ -10,8 +10,8 @@ from typing import Any, ParamSpec
 
 from agent.attempt import Ports
 from agent.config import Config
-from agent.core.plan import first_record
 from agent.worker import Worker
+from sd_async.contract.adoption import first_record
 from sd_async.contract.jobs import JobType, RuntimeType
 from sd_async.contract.messages import JobMessage, encode_message
 from sd_async.contract.records import Record

@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from agent.core.keys import job_id_of, output_folder, run_id
-from agent.core.plan import Plan, Step, first_record, plan
+from agent.core.plan import Plan, Step, plan
+from sd_async.contract.adoption import first_record
 from sd_async.contract.records import Record
 from sd_async.contract.states import Status
 from tests.agent.scenario import JOB_ID, message_of
@@ -18,22 +19,32 @@ def record(status: Status, lease_until_ms: int | None = None) -> Record:
 
 @pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.FAILED, Status.CANCELED])
 def test_a_job_that_ended_is_announced(status: Status) -> None:
-    assert plan(record(status), START_MS) == Plan(Step.ANNOUNCE)
+    assert plan(record(status), "m-1", START_MS) == Plan(Step.ANNOUNCE)
 
 
 def test_a_queued_job_is_claimed() -> None:
-    assert plan(record(Status.QUEUED), START_MS) == Plan(Step.CLAIM)
+    assert plan(record(Status.QUEUED), "m-1", START_MS) == Plan(Step.CLAIM)
 
 
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.CANCELING])
 def test_a_job_under_a_live_lease_is_left_until_the_lease_ends(status: Status) -> None:
-    assert plan(record(status, START_MS + 41_500), START_MS) == Plan(Step.LEAVE, 42)
-    assert plan(record(status, START_MS), START_MS) == Plan(Step.LEAVE, 1)
+    assert plan(record(status, START_MS + 41_500), "m-1", START_MS) == Plan(Step.LEAVE, 42)
+    assert plan(record(status, START_MS), "m-1", START_MS) == Plan(Step.LEAVE, 1)
+
+
+@pytest.mark.parametrize("lease_until_ms", [START_MS, START_MS - 1])
+def test_a_second_message_is_dropped_only_while_the_first_one_holds_the_job(lease_until_ms: int) -> None:
+    held = msgspec.structs.replace(record(Status.RUNNING, lease_until_ms), message_id="m-1")
+    is_live = lease_until_ms >= START_MS
+    assert plan(held, "m-2", START_MS) == Plan(Step.DROP if is_live else Step.CLAIM)
+    assert plan(held, "m-1", START_MS) == (Plan(Step.LEAVE, 1) if is_live else Plan(Step.CLAIM))
+    queued = msgspec.structs.replace(held, status=Status.QUEUED, lease_until_ms=None)
+    assert plan(queued, "m-2", START_MS) == Plan(Step.CLAIM)
 
 
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.CANCELING])
 def test_a_job_whose_lease_ended_is_claimed(status: Status) -> None:
-    assert plan(record(status, START_MS - 1), START_MS) == Plan(Step.CLAIM)
+    assert plan(record(status, START_MS - 1), "m-1", START_MS) == Plan(Step.CLAIM)
 
 
 def test_a_record_expires_after_the_retention() -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from agent.core.plan import first_record
 from agent.errors import LeaseLostError
 from agent.ports import Claim, Ending, Store
+from sd_async.contract.adoption import first_record
 from sd_async.contract.jobs import JobError, Progress
 from sd_async.contract.records import Phases, Record, StoredOutput
 from sd_async.contract.states import Status
@@ -28,7 +28,7 @@ DONE = Ending(
 async def claimed(store: StoreUnderTest) -> Record:
     first = first_record(message_of(context={"a": [1.5]}), now_ms=START_MS, retention_days=30)
     assert await store.port.create(first)
-    record = await store.port.claim(first, agent="comfy-0", now_ms=NOW, lease_until_ms=LEASE)
+    record = await store.port.claim(first, agent="comfy-0", message_id="m-0", now_ms=NOW, lease_until_ms=LEASE)
     assert record is not None
     return record
 
@@ -53,7 +53,7 @@ async def test_a_record_is_created_once_and_read_back_whole(store: StoreUnderTes
 @in_loop
 async def test_a_claim_counts_the_attempt_and_names_the_holder(store: StoreUnderTest) -> None:
     record = await claimed(store)
-    assert (record.status, record.attempt, record.agent) == (Status.RUNNING, 1, "comfy-0")
+    assert (record.status, record.attempt, record.agent, record.message_id) == (Status.RUNNING, 1, "comfy-0", "m-0")
     assert (record.lease_until_ms, record.started_at_ms) == (LEASE, NOW)
     assert record.context == {"a": [1.5]}
 
@@ -61,13 +61,18 @@ async def test_a_claim_counts_the_attempt_and_names_the_holder(store: StoreUnder
 @in_loop
 async def test_a_job_under_a_live_lease_is_not_claimed(store: StoreUnderTest) -> None:
     record = await claimed(store)
-    assert await store.port.claim(record, agent="comfy-1", now_ms=LEASE, lease_until_ms=LEASE + 1) is None
+    assert (
+        await store.port.claim(record, agent="comfy-1", message_id="m-1", now_ms=LEASE, lease_until_ms=LEASE + 1)
+        is None
+    )
 
 
 @in_loop
 async def test_a_job_whose_lease_ended_is_claimed_by_another(store: StoreUnderTest) -> None:
     record = await claimed(store)
-    taken = await store.port.claim(record, agent="comfy-1", now_ms=LEASE + 1, lease_until_ms=LEASE + 9)
+    taken = await store.port.claim(
+        record, agent="comfy-1", message_id="m-1", now_ms=LEASE + 1, lease_until_ms=LEASE + 9
+    )
     assert taken is not None
     assert (taken.status, taken.attempt, taken.agent) == (Status.RUNNING, 2, "comfy-1")
 
@@ -76,10 +81,13 @@ async def test_a_job_whose_lease_ended_is_claimed_by_another(store: StoreUnderTe
 async def test_a_job_that_changed_since_it_was_seen_is_not_claimed(store: StoreUnderTest) -> None:
     record = await claimed(store)
     store.change(JOB_ID, status=Status.CANCELING)
-    assert await store.port.claim(record, agent="comfy-1", now_ms=LEASE + 1, lease_until_ms=LEASE + 9) is None
+    assert (
+        await store.port.claim(record, agent="comfy-1", message_id="m-1", now_ms=LEASE + 1, lease_until_ms=LEASE + 9)
+        is None
+    )
     seen = await store.port.get(JOB_ID)
     assert seen is not None
-    taken = await store.port.claim(seen, agent="comfy-1", now_ms=LEASE + 1, lease_until_ms=LEASE + 9)
+    taken = await store.port.claim(seen, agent="comfy-1", message_id="m-1", now_ms=LEASE + 1, lease_until_ms=LEASE + 9)
     assert taken is not None
     assert taken.status is Status.CANCELING, "a cancellation must not be forgotten"
 
@@ -152,7 +160,7 @@ async def test_a_released_job_is_queued_says_why_and_can_be_claimed_again(store:
     record = await store.port.get(JOB_ID)
     assert record is not None
     assert (record.status, record.waiting, record.agent) == (Status.QUEUED, "AWS is busy.", None)
-    again = await store.port.claim(record, agent="comfy-1", now_ms=NOW, lease_until_ms=LEASE)
+    again = await store.port.claim(record, agent="comfy-1", message_id="m-1", now_ms=NOW, lease_until_ms=LEASE)
     assert again is not None
     assert (again.attempt, again.waiting) == (2, "")
 

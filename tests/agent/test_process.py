@@ -14,10 +14,10 @@ import httpx
 import pytest
 
 from agent.aws import Clients
-from agent.core.plan import first_record
 from agent.edges.dynamodb import DynamoStore
 from local.emulator import Emulator
 from local.processes import base_environment, free_port
+from sd_async.contract.adoption import first_record
 from sd_async.contract.messages import encode_message
 from sd_async.contract.records import Record
 from sd_async.contract.states import FINAL, Status

@@ -11,7 +11,20 @@ from bench.imports import costs
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"httpx", "httpcore", "asyncio", "ssl", "boto3", "botocore", "click", "rich", "pulumi", "yaml", "email", "http"}
-CONTRACT = ["checks", "codec", "errors", "forms", "jobs", "limits", "messages", "records", "results", "states", "times"]
+CONTRACT = [
+    "adoption",
+    "checks",
+    "codec",
+    "errors",
+    "forms",
+    "jobs",
+    "limits",
+    "messages",
+    "records",
+    "results",
+    "states",
+    "times",
+]
 
 
 def loaded_by(code: str) -> set[str]:

@@ -11,7 +11,7 @@ from sd_async.contract.messages import JobMessage, encode_message
 from sd_async.contract.records import Record, from_item
 from sd_async.contract.states import FINAL, Status
 from tests.functions.entry import dead_letter
-from tests.functions.fakes import NOW_MS, WORKFLOW, MemoryStore, record_of
+from tests.functions.fakes import ENV, NOW_MS, WORKFLOW, MemoryStore, record_of
 
 JOB_ID = "00000000-0000-4000-8000-00000000abcd"
 DIRECT = {
@@ -44,12 +44,12 @@ def handed(store: MemoryStore, *bodies: str, message_id: str = "message") -> lis
         {
             "messageId": f"{message_id}-{number}" if len(bodies) > 1 else message_id,
             "body": body,
-            "attributes": {"ApproximateReceiveCount": "1"},
+            "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": str(NOW_MS)},
             "eventSourceARN": "arn:aws:sqs:us-west-2:000000000000:comfy-dead",
         }
         for number, body in enumerate(bodies)
     ]
-    answer = dead_letter.DeadLetters(store, now_ms=lambda: NOW_MS + 1000)({"Records": records})
+    answer = dead_letter.DeadLetters(store, ENV, now_ms=lambda: NOW_MS + 1000)({"Records": records})
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
 
@@ -140,10 +140,70 @@ def test_a_message_that_is_not_ours_is_logged_without_its_body_and_settled(
     }
 
 
-def test_a_job_without_a_record_is_logged_and_settled(capsys: pytest.CaptureFixture[str]) -> None:
-    assert handed(MemoryStore(), body_of(record_of(JOB_ID))) == []
+def test_a_job_of_ours_without_a_record_gets_one_that_has_failed_and_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    store = MemoryStore()
 
-    assert json.loads(capsys.readouterr().out)["outcome"] == "unknown"
+    assert handed(store, body_of(record_of(JOB_ID))) == []
+
+    failed = from_item(store.items[JOB_ID])
+    assert (failed.status, failed.owner, failed.error and failed.error.code) == ("failed", "key-a", "too_many_attempts")
+    assert failed.expires_at_s > NOW_MS // 1000
+    assert [(result["job_id"], result["status"]) for result in store.results] == [(JOB_ID, "failed")]
+    assert json.loads(capsys.readouterr().out)["outcome"] == "recorded"
+
+
+def test_a_job_published_straight_to_the_topic_that_no_agent_recorded_is_recorded_and_told() -> None:
+    store = MemoryStore()
+
+    assert handed(store, json.dumps(DIRECT), message_id=JOB_ID.upper()) == []
+
+    failed = from_item(store.items[JOB_ID])
+    assert (failed.status, failed.owner, failed.client_id, failed.output_key) == ("failed", "topic", "t", "out/t")
+    assert failed.created_at_ms == NOW_MS
+    [result] = store.results
+    assert (result["id"], result["result"], result["runtime"]) == ("t", False, "comfy")
+
+
+def test_a_job_that_was_recorded_and_not_told_is_told_at_the_next_look() -> None:
+    store = MemoryStore()
+    store.failing["publish_result"] = UnavailableError("Publish: Throttling")
+    assert handed(store, json.dumps(DIRECT), message_id=JOB_ID) == [JOB_ID]
+
+    del store.failing["publish_result"]
+    assert handed(store, json.dumps(DIRECT), message_id=JOB_ID) == []
+
+    assert len(store.results) == 1
+
+
+@pytest.mark.parametrize("job_id", ["", "x", "0" * 3000])
+def test_a_message_whose_job_has_an_id_that_is_none_of_ours_is_settled_as_foreign(job_id: str) -> None:
+    store = MemoryStore()
+    assert handed(store, body_of(record_of(job_id))) == []
+    assert (store.items, store.results) == ({}, [])
+
+
+def test_a_message_of_another_version_ends_the_job_that_it_names() -> None:
+    store = MemoryStore()
+    store.hold([record_of(JOB_ID)])
+
+    assert handed(store, json.dumps({"sd_async": 2, "id": JOB_ID})) == []
+
+    assert from_item(store.items[JOB_ID]).status is Status.FAILED
+    assert len(store.results) == 1
+
+
+def test_a_message_beside_the_one_that_holds_the_job_ends_nothing() -> None:
+    store = MemoryStore()
+    record = record_of(JOB_ID, attempt=1, message_id="another")
+    store.hold([record])
+
+    assert handed(store, body_of(record), message_id="second") == []
+    assert (from_item(store.items[JOB_ID]), store.results) == (record, [])
+
+    assert handed(store, body_of(record), message_id="another") == []
+    assert from_item(store.items[JOB_ID]).status is Status.FAILED
 
 
 def test_one_messages_fault_is_not_its_batchs() -> None:

@@ -128,7 +128,9 @@ class FakeStore:
         self._write(record)
         return True
 
-    async def claim(self, seen: Record, *, agent: str, now_ms: int, lease_until_ms: int) -> Record | None:
+    async def claim(
+        self, seen: Record, *, agent: str, message_id: str, now_ms: int, lease_until_ms: int
+    ) -> Record | None:
         self.faults.happen("claim")
         record = self.records[seen.id]
         has_ended = record.status is not Status.QUEUED and (record.lease_until_ms or 0) < now_ms
@@ -139,6 +141,7 @@ class FakeStore:
             status=Status.CANCELING if record.status is Status.CANCELING else Status.RUNNING,
             attempt=record.attempt + 1,
             agent=agent,
+            message_id=message_id,
             lease_until_ms=lease_until_ms,
             started_at_ms=now_ms,
             updated_at_ms=now_ms,
