@@ -8,21 +8,15 @@ from typing import Any
 
 import httpx
 import pytest
-from click.testing import CliRunner, Result
 
-from sd_async import __version__
-from sd_async.cli import cli
-from sd_async.client import Client
 from sd_async.command import EXIT_CODES
 from sd_async.contract.errors import ContractError
 from sd_async.contract.states import Status
 from sd_async.errors import SdAsyncError
+from tests.client.command import WORKFLOW, Command
 from tests.client.fakes import (
-    ENDPOINT,
     JOB_ID,
     KEY,
-    FakeApi,
-    FakeTime,
     answer,
     failed,
     job,
@@ -32,36 +26,7 @@ from tests.client.fakes import (
     succeeded,
 )
 
-WORKFLOW = json.dumps({"3": {"class_type": "KSampler", "inputs": {}}})
 PNG = httpx.Response(200, content=b"PNG!")
-
-
-class Command:
-    """Runs `sd-async` in a folder of its own, with a client that answers from a script."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.chdir(folder)
-        self._env = {"HOME": str(folder), "SD_ASYNC_ENDPOINT": ENDPOINT, "SD_ASYNC_API_KEY": KEY}
-        self.time = FakeTime()
-        self.asked: list[tuple[str, str]] = []
-        self.api = FakeApi(refused(500, "no_script"))
-
-    def __call__(
-        self, *args: str, answers: tuple[Any, ...] = (), stdin: str | None = None, **env: str | None
-    ) -> Result:
-        self.api = FakeApi(*answers) if answers else self.api
-        known = {**self._env, **{f"SD_ASYNC_{name}": value for name, value in env.items()}}
-        return CliRunner().invoke(cli, list(args), input=stdin, env=known, obj=self._connect)
-
-    def _connect(self, endpoint: str, key: str) -> Client:
-        self.asked.append((endpoint, key))
-        return Client(endpoint, key, transport=self.api, clock=self.time.clock, sleep=self.time.sleep)
-
-
-@pytest.fixture
-def sd_async(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    (tmp_path / "workflow.json").write_text(WORKFLOW)
-    return Command(tmp_path, monkeypatch)
 
 
 def leaves(of: type[Exception]) -> list[type[Exception]]:
@@ -233,50 +198,6 @@ def test_ctrl_c_ends_with_130_and_no_stack_trace(sd_async: Command, answers: tup
     assert (f"sd-async wait {JOB_ID}" in result.stderr) == (len(answers) == 2)
 
 
-@pytest.mark.parametrize(
-    ("args", "stdin", "says"),
-    [
-        (("submit", "nowhere.json"), None, "No such file or directory. See"),
-        (("submit", "-", "--runtime", "r"), "{", "not JSON"),
-        (("submit", "-", "--runtime", "r"), "[]", "no JSON object"),
-        (("submit", "-"), WORKFLOW, "--runtime NAME"),
-        (("submit", "-", "--runtime", "r"), '{"nodes": [], "links": []}', "Export (API)"),
-        (("submit", "-", "--runtime", "r", "--file", "x"), WORKFLOW, "NAME=URL"),
-        (("submit", "-", "--runtime", "r", "--timeout", "0"), WORKFLOW, "x>=1"),
-        (("submit", "-", "--runtime", "r", "--type", "video"), WORKFLOW, "text-to-image"),
-        (("get", "../x"), None, "no job id"),
-        (("get",), None, "sd-async get --help"),
-        (("frobnicate",), None, "frobnicate"),
-        (("--config", "nowhere.toml", "get", JOB_ID), None, "nowhere.toml"),
-    ],
-)
-def test_wrong_usage_ends_with_2_and_a_sentence_before_anything_is_sent(
-    sd_async: Command, args: tuple[str, ...], stdin: str | None, says: str
-) -> None:
-    result = sd_async(*args, stdin=stdin)
-    assert result.exit_code == 2
-    assert says in result.stderr
-    assert result.stdout == ""
-    assert sd_async.api.requests == []
-    as_json = sd_async(*args, "--json", stdin=stdin)
-    assert says in json.loads(as_json.stderr)["error"]["message"]
-
-
-@pytest.mark.parametrize(("missing", "says"), [("ENDPOINT", "SD_ASYNC_ENDPOINT"), ("API_KEY", "SD_ASYNC_API_KEY")])
-def test_a_missing_endpoint_or_key_says_where_to_put_it(sd_async: Command, missing: str, says: str) -> None:
-    absent: dict[str, Any] = {missing: None}
-    result = sd_async("get", JOB_ID, **absent)
-    assert result.exit_code == 2
-    assert says in result.stderr
-    assert ".sd-async.toml" in result.stderr
-
-
-def test_flags_stand_before_or_after_the_command_and_win(sd_async: Command) -> None:
-    sd_async("--endpoint", "https://a", "get", JOB_ID, "--api-key", "b", answers=(answer(job()),))
-    sd_async("--endpoint", "https://a", "get", JOB_ID, "--endpoint", "https://c", answers=(answer(job()),))
-    assert sd_async.asked == [("https://a", "b"), ("https://c", KEY)]
-
-
 def broken(make: Callable[[], Exception]) -> Callable[[httpx.Request], httpx.Response]:
     def answer_with_a_bug(request: httpx.Request) -> httpx.Response:
         raise make()
@@ -311,11 +232,3 @@ def test_a_reader_that_went_away_is_no_bug(sd_async: Command) -> None:
 def test_the_key_is_never_printed(sd_async: Command, answers: tuple[Any, ...]) -> None:
     for args in (("get", JOB_ID), ("wait", JOB_ID, "-o", "out"), ("get", JOB_ID, "--json")):
         assert KEY not in sd_async(*args, answers=answers).output
-
-
-def test_help_has_examples_and_exit_codes_and_the_version_is_the_packages(sd_async: Command) -> None:
-    for args in (("--help",), ("-h",)):
-        text = sd_async(*args).stdout
-        assert "sd-async submit workflow.json --runtime sd15 --watch -o out" in text
-        assert "130 Ctrl-C" in text
-    assert sd_async("--version").stdout == f"sd-async, version {__version__}\n"
