@@ -82,6 +82,8 @@ class PinnedTransport(httpx.AsyncBaseTransport):
             if error.errno == socket.EAI_AGAIN:
                 raise SourceUnavailableError(f"`{host}` cannot be looked up now.") from error
             raise BadFileError(f"There is no host `{host}`.") from error
+        except UnicodeError as error:
+            raise BadFileError(f"`{host}` is no name of a host.") from error
         except (OSError, ValueError) as error:
             raise SourceUnavailableError(f"`{host}` cannot be looked up: {error}.") from error
         if not found or not all(is_public(address) for address in found):

@@ -198,3 +198,37 @@ async def test_a_server_that_fails_may_be_back_later(tmp_path: Path, error: http
 
     with pytest.raises(SourceUnavailableError):
         await Web({"/a": fail}).fetch("https://example.com/a", tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "127.1",
+        "0",
+        "0.0.0.0",
+        "127.0.0.1.",
+        "1\uff127.0.0.1",
+        "user:word@127.0.0.1",
+        "[::ffff:169.254.169.254]",
+        "[64:ff9b::a9fe:a9fe]",
+        "[fe80::1%25lo]",
+        "[::]",
+    ],
+)
+@in_loop
+async def test_no_way_to_write_an_inner_address_passes_the_systems_own_resolver(host: str, tmp_path: Path) -> None:
+    with pytest.raises(AgentError):
+        await HttpsDownload(httpx.MockTransport(_unreachable)).fetch(f"https://{host}/a", tmp_path / "a", 100)
+
+
+@in_loop
+async def test_a_host_that_no_name_server_could_know_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(BadFileError):
+        await HttpsDownload(httpx.MockTransport(_unreachable)).fetch(f"https://{'a' * 70}.example/", tmp_path / "a", 1)
+
+
+def _unreachable(request: httpx.Request) -> httpx.Response:
+    raise AssertionError(f"{request.url} was asked")
