@@ -24,7 +24,8 @@ test: $(READY)
 
 # Compiling every module of the AWS SDK takes longer than all the rest; Python compiles what it imports.
 $(READY): requirements/dev.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it with PYTHON=python3.12.")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo "$(PYTHON) is no Python 3.11 or newer; name one with PYTHON=python3.12."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "Python cannot make $(VENV); install its venv module (python3-venv)."; exit 1; }
 	@echo "installing what is locked in requirements/dev.lock into $(VENV) (once, about half a minute)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/dev.lock \
