@@ -39,7 +39,7 @@ def strict(tmp_path: Path) -> Iterator[str]:
 
 
 def client_of(url: str, service: Any) -> Any:
-    names = {name.lower(): value for name, value in CREDENTIALS.items()}
+    names: dict[str, Any] = {name.lower(): value for name, value in CREDENTIALS.items()}
     return boto3.session.Session(region_name=REGION).client(service, endpoint_url=url, **names)
 
 
