@@ -13,7 +13,14 @@ import msgspec
 from agent.config import Config
 from agent.core import keys, limits
 from agent.core.plan import check_message
-from agent.errors import BadFileError, CanceledError, InvalidJobError, JobTimeoutError, StoppedError
+from agent.errors import (
+    BadFileError,
+    CanceledError,
+    InvalidJobError,
+    JobTimeoutError,
+    StoppedError,
+    TooManyOutputsError,
+)
 from agent.heartbeat import Heartbeat
 from agent.ports import Artifact, Backend, Claim, Clock, Delivery, Files, Queue, Source, Store, Topic, Work
 from agent.race import first_of
@@ -146,6 +153,14 @@ class Attempt:
 
     async def _store(self, made: Sequence[Artifact]) -> None:
         folder = keys.output_folder(self.record.output_key, self.record.id, self.record.attempt)
+        named_bytes = sum(
+            limits.OUTPUT_FIELDS_BYTES + len(folder.encode()) + 2 * len(artifact.name.encode()) for artifact in made
+        )
+        if named_bytes > limits.MAX_OUTPUTS_BYTES:
+            raise TooManyOutputsError(
+                f"The job made {len(made)} files, whose names take {named_bytes} bytes; a job's record holds "
+                f"{limits.MAX_OUTPUTS_BYTES}. Save them as a video or in several jobs."
+            )
         stored: list[StoredOutput] = []
         for artifact in made:
             key = f"{folder}/{artifact.name}"

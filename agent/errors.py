@@ -8,6 +8,7 @@ AgentError
 │   ├── InvalidWorkflowError  the runtime refuses the graph, or part of it
 │   ├── NodeFailedError       a node failed while the graph ran
 │   ├── NoOutputsError        the graph ran and nothing came out
+│   ├── TooManyOutputsError   the graph made more files than a record can name
 │   └── JobTimeoutError       the job took longer than it may
 ├── CanceledError             the client wants no result: recorded as canceled, announced and deleted
 ├── TransientError            the next delivery may succeed: the claim is given back, the message waits
@@ -109,6 +110,10 @@ class NodeFailedError(JobError):
 
 class NoOutputsError(JobError):
     code = "no_outputs"
+
+
+class TooManyOutputsError(JobError):
+    code = "too_many_outputs"
 
 
 class JobTimeoutError(JobError):

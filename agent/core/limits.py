@@ -4,6 +4,9 @@ POLL_WAIT_S = 20  # SQS's longest long poll (ReceiveMessage, WaitTimeSeconds)
 MAX_FILE_BYTES = 64 * 1024 * 1024  # a 16-bit 4K picture is about 50 MB; ComfyUI itself takes 100 MiB
 # A whole message: the API takes 4 MiB of input, and our own fields around it are far below as much again.
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+# A record ends at 400 KB (DynamoDB, "Item size"); what it holds beside its outputs stays below 32 KB.
+MAX_OUTPUTS_BYTES = 256 * 1024
+OUTPUT_FIELDS_BYTES = 120  # of one output, beside its name and key: attribute names, type, size, node
 RUNTIME_WAIT_S = 300  # a restarted ComfyUI is ready in 5 s; custom nodes and a cold disk take minutes
 
 _BACKOFF_FIRST_S = 5

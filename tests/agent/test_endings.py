@@ -248,6 +248,20 @@ async def test_everything_that_was_made_is_stored_under_its_own_name() -> None:
 
 
 @in_loop
+async def test_a_job_that_makes_more_files_than_its_record_can_name_fails_once_and_says_so() -> None:
+    scene = Scenario()
+    scene.backend.made = [Artifact(f"{number:0>150}.png", "image", "image/png", "4", b"") for number in range(2000)]
+    await scene.submit()
+    agent = scene.agent()
+    await scene.clock.advance(11)
+    assert scene.job().error is not None
+    assert scene.job().error.code == "too_many_outputs"  # type: ignore[union-attr] # asserted above
+    assert "2000" in scene.job().error.message  # type: ignore[union-attr]
+    assert (scene.files.stored, len(scene.backend.started)) == ({}, 1)
+    await ended([agent])
+
+
+@in_loop
 async def test_a_settling_that_was_begun_is_brought_to_its_end_though_the_worker_is_canceled() -> None:
     scene = Scenario()
     await scene.submit()
