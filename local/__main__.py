@@ -1,8 +1,12 @@
 """`python -m local`: the whole pipeline on this machine, one sample job, then serving until Ctrl-C."""
 
+import contextlib
+import io
 import json
+import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -10,17 +14,21 @@ import click
 from rich.console import Console
 
 from local.deploy.engine import DeployError
+from local.guard import guard
 from local.helm import ChartError, HelmMissingError
+from local.pods import UnknownFieldError
 from local.processes import ProcessFailedError
 from local.sample import announce, run_sample, serve
-from local.system import ROOT, Options, running
+from local.scaler import UnknownScalingError
+from local.system import ROOT, Options, System, running
 from sd_async.config import LOCAL_FILE, write_config
 from sd_async.contract.errors import ContractError
 from sd_async.errors import SdAsyncError
 
 SAMPLE = ROOT / "examples" / "comfyui" / "text-to-image.json"
 EXPECTED = (
-    ProcessFailedError, DeployError, HelmMissingError, ChartError, SdAsyncError, ContractError, OSError,
+    ProcessFailedError, DeployError, HelmMissingError, ChartError, UnknownFieldError, UnknownScalingError,
+    SdAsyncError, ContractError, OSError,
 )  # fmt: skip
 
 
@@ -39,43 +47,73 @@ def main(*, once: bool, runtime_url: str | None, workflow: Path, out: Path, stac
     The same Pulumi program, Lambda code, chart and agent as on AWS, with an emulator in place of AWS and a
     painter (no diffusion model) in place of the GPU.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    _prepare()
     console = Console(stderr=as_json, highlight=False)
     try:
         sys.exit(_run(Options(stack=stack, runtime_url=runtime_url), workflow, out, console, once, as_json))
     except KeyboardInterrupt:
         console.print("stopped; nothing is left running")
-        sys.exit(130 if once else 0)
+        sys.exit(130)
     except EXPECTED as error:
         console.print("✗", str(error), style="red", markup=False)
         sys.exit(1)
 
 
+def _prepare() -> None:
+    """Signals end everything in order; loopback needs no proxy; a terminal without ✗ gets another sign."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(number, _interrupt)
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost")))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def _run(options: Options, workflow: Path, out: Path, console: Console, once: bool, as_json: bool) -> int:  # noqa: FBT001 - flags of the command line, passed once
-    config = Path(LOCAL_FILE)
+    was_served = False
     status = console.status("starting")
     status.start()
     try:
-        with running(options, status.update) as system:
+        with running(options, status.update) as system, _client_config(system):
             status.stop()
-            write_config(config, system.endpoint, system.api_key, system.runtime)
             outcome = run_sample(system, workflow, out, console)
             if as_json:
                 click.echo(json.dumps(outcome.document()))
-            if not once:
-                announce(system, console)
-                serve(system)
-            return 0 if outcome.is_success else 1
+            if once:
+                return 0 if outcome.is_success else 1
+            announce(system, console)
+            was_served = True
+            serve(system)
+    except KeyboardInterrupt:
+        if not was_served:
+            raise
     finally:
         status.stop()
-        config.unlink(missing_ok=True)
+    console.print("stopped; nothing is left running")
+    return 0
+
+
+@contextlib.contextmanager
+def _client_config(system: System) -> Iterator[None]:
+    """The file in which `sd-async` finds the endpoint and the key, unless another run has put its own there since."""
+    path = Path(LOCAL_FILE).absolute()
+    write_config(path, system.endpoint, system.api_key, system.runtime)
+    guard().watch_path(path)
+    written = path.read_text()
+    try:
+        yield
+    finally:
+        if path.is_file() and path.read_text() == written:
+            path.unlink()
+        guard().forget_path(path)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     """The first signal stops everything in order; a second one must not stop the stopping."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -1,6 +1,7 @@
 """The AWS emulator as a child process: ministack on a free loopback port, with a folder of its own."""
 
 import contextlib
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 import httpx
 from botocore.config import Config
 
@@ -31,16 +33,24 @@ class Emulator:
 
     @cached_property
     def session(self) -> boto3.Session:
+        """Takes nothing from the environment and the files in which a person keeps their own accounts."""
+        nothing = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull, "ca_bundle": None}
+        own = botocore.session.Session({name: (None, None, value, None) for name, value in nothing.items()})
         return boto3.Session(
             aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
             region_name=self.region,
+            botocore_session=own,
         )
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, config: Config | None = None) -> Any:
         """A boto3 client of one service; presigned URLs work only with SigV4 and path-style addresses."""
-        config = Config(signature_version="s3v4", s3={"addressing_style": "path"}) if service == "s3" else None
-        return self.session.client(service, endpoint_url=self.endpoint, config=config)
+        direct = Config(proxies={})
+        if service == "s3":
+            direct = direct.merge(Config(signature_version="s3v4", s3={"addressing_style": "path"}))
+        return self.session.client(
+            service, endpoint_url=self.endpoint, config=direct.merge(config) if config else direct
+        )
 
     @property
     def environment(self) -> dict[str, str]:
@@ -49,7 +59,7 @@ class Emulator:
 
     def reset(self) -> None:
         """Empty it of everything."""
-        httpx.post(f"{self.endpoint}/_ministack/reset", timeout=READY_WAIT_S).raise_for_status()
+        httpx.post(f"{self.endpoint}/_ministack/reset", timeout=READY_WAIT_S, trust_env=False).raise_for_status()
 
 
 @contextlib.contextmanager
@@ -84,7 +94,7 @@ def _wait_until_ready(endpoint: str, child: Child) -> None:
     deadline = time.monotonic() + READY_WAIT_S
     while time.monotonic() < deadline and child.exit_code() is None:
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{endpoint}/_ministack/health", timeout=2).is_success:
+            if httpx.get(f"{endpoint}/_ministack/health", timeout=2, trust_env=False).is_success:
                 return
         time.sleep(0.05)
     raise ProcessFailedError(f"The AWS emulator did not start; its last words:\n{child.last_lines()}")

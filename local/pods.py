@@ -3,7 +3,7 @@
 import random
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
@@ -21,6 +21,13 @@ RUNTIME_URL = "SD_RUNTIME_URL"
 LOOPBACK = "127.0.0.1"  # a pod's own network: here its own address, since all pods share one loopback
 # The kubelet restarts a container at once, then after 10 s, doubling up to 5 minutes ("Pod Lifecycle").
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 10.0, 300.0
+BACKOFF_RESET_S = 600.0  # and it forgets the restarts of a container that has run for 10 minutes
+SIDECAR_WAIT_S = 2.0  # the least that the kubelet gives a sidecar once the agent has ended
+# What an agent's container may say here: its environment holds, and the rest is for an image and a node.
+AGENT_FIELDS = {
+    "name", "image", "imagePullPolicy", "env", "ports", "resources", "securityContext", "volumeMounts",
+    "livenessProbe", "readinessProbe",
+}  # fmt: skip
 
 
 class UnknownFieldError(ValueError):
@@ -37,31 +44,47 @@ class PodTemplate:
     grace_period_s: int
 
     def environment_of(self, pod_name: str, pod_ip: str) -> dict[str, str]:
+        """Raises: UnknownFieldError."""
         fields = {"metadata.name": pod_name, "metadata.namespace": self.namespace, "status.podIP": pod_ip}
-        values = {}
-        for entry in self.environment:
-            if "value" in entry:
-                values[entry["name"]] = str(entry["value"])
-                continue
-            path = entry.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
-            if path not in fields:
-                raise UnknownFieldError(f"{entry['name']}: a local pod has no {entry.get('valueFrom')}.")
-            values[entry["name"]] = fields[path]
-        return values
+        return {entry["name"]: _value(entry, fields) for entry in self.environment}
+
+
+def _value(entry: Json, fields: Mapping[str, str]) -> str:
+    if "valueFrom" not in entry:
+        value = str(entry.get("value", ""))
+        if "$(" in value:
+            raise UnknownFieldError(f"{entry['name']}: a local pod puts nothing into {value}.")
+        return value
+    path = entry["valueFrom"].get("fieldRef", {}).get("fieldPath")
+    if path not in fields:
+        raise UnknownFieldError(f"{entry['name']}: a local pod has no {entry['valueFrom']}.")
+    return fields[path]
 
 
 def template_of(release: Release, root: Path) -> PodTemplate:
-    """The release's chart rendered by the real helm. Raises: helm.ChartError, helm.HelmMissingError."""
+    """The release's chart rendered by the real helm.
+
+    Raises: helm.ChartError, helm.HelmMissingError; UnknownFieldError, for what no process here could be given.
+    """
     objects = helm.render(root / release.chart, release.name, release.namespace, release.values)
+    return template_in(objects, release.namespace)
+
+
+def template_in(objects: Sequence[Json], namespace: str) -> PodTemplate:
+    """The template in a chart's objects. Raises: UnknownFieldError."""
     deployment = next(item for item in objects if item["kind"] == "Deployment")
     pod = deployment["spec"]["template"]["spec"]
     agent = next(container for container in pod["containers"] if container["name"] == AGENT)
-    return PodTemplate(
+    if unknown := sorted(agent.keys() - AGENT_FIELDS):
+        raise UnknownFieldError(f"The agent's container has {', '.join(unknown)}, which a local pod would ignore.")
+    template = PodTemplate(
         deployment=deployment["metadata"]["name"],
-        namespace=release.namespace,
+        namespace=namespace,
         environment=tuple(agent["env"]),
         grace_period_s=int(pod["terminationGracePeriodSeconds"]),
     )
+    template.environment_of("any", LOOPBACK)  # now, and not when the first job waits for an agent
+    return template
 
 
 class Container:
@@ -70,6 +93,7 @@ class Container:
     def __init__(self, start: Callable[[], Child]) -> None:
         self._start = start
         self._restarts = 0
+        self._started_s: float | None = None  # not known for the first start, which no restart came before
         self._due_s: float | None = None
         self.child = start()
 
@@ -81,10 +105,12 @@ class Container:
         if not self.has_ended:
             return
         if self._due_s is None:
+            if self._started_s is not None and now_s - self._started_s >= BACKOFF_RESET_S:
+                self._restarts = 0
             backoff_s = FIRST_BACKOFF_S * 2 ** (self._restarts - 1) if self._restarts else 0.0
             self._due_s = now_s + min(backoff_s, LONGEST_BACKOFF_S)
         if now_s >= self._due_s:
-            self.child, self._restarts, self._due_s = self._start(), self._restarts + 1, None
+            self.child, self._restarts, self._started_s, self._due_s = self._start(), self._restarts + 1, now_s, None
 
 
 @dataclass
@@ -109,10 +135,11 @@ class Pod:
         """The agent first: the runtime is a native sidecar and outlives it."""
         self.agent.child.terminate()
 
-    def end(self, wait_s: float) -> None:
-        self.agent.child.stop(wait_s)
+    def end(self) -> None:
+        """At once for the agent, which was asked before."""
+        self.agent.child.stop(0)
         if self.runtime:
-            self.runtime.child.stop()
+            self.runtime.child.stop(SIDECAR_WAIT_S)
 
 
 def pod_ips() -> list[str]:
@@ -134,14 +161,15 @@ def pod_ips() -> list[str]:
 class Pods:
     """The pods of one Deployment.
 
-    runtime: arguments of `python -m` that start a pod's runtime, given its address; None when `runtime_url` is used.
+    runtime: command of a pod's runtime, given its address; None when `runtime_url` is used. agent: command of an agent.
     """
 
     template: PodTemplate
     folder: Path
     root: Path
-    runtime: Callable[[str], list[str]] | None = None
+    runtime: Callable[[str], Sequence[str]] | None = None
     runtime_url: str | None = None
+    agent: Sequence[str] = field(default_factory=lambda: python_module(AGENT))
     clock: Callable[[], float] = time.monotonic
     pods: list[Pod] = field(default_factory=list)
     _ips: list[str] = field(default_factory=pod_ips)
@@ -166,37 +194,57 @@ class Pods:
                 for container in pod.containers:
                     container.restart_if_ended(now_s)
             elif pod.agent.has_ended or now_s >= pod.kill_due_s:
-                pod.end(wait_s=0)
+                pod.end()
                 self.pods.remove(pod)
                 self._ips.append(pod.ip)
 
     def stop(self) -> None:
         """SIGTERM to all agents at once, then an end to each pod."""
-        for pod in self.pods:
-            pod.terminate()
-        for pod in self.pods:
-            pod.end(STOP_WAIT_S)
-        self.pods.clear()
+        stop_all([self])
 
     def _add(self) -> None:
         name, address = f"{self.template.deployment}-{token_hex(3)}", self._ips.pop(0)
+        environment = self._agent_environment(name, address)
         runtime = self._runtime(name, address) if self.runtime else None
-        self.pods.append(Pod(name, address, self._agent(name, address), runtime))
+        try:
+            agent = self._container(name, AGENT, self.agent, environment)
+        except BaseException:
+            if runtime:
+                runtime.child.stop(SIDECAR_WAIT_S)
+            raise
+        self.pods.append(Pod(name, address, agent, runtime))
 
-    def _agent(self, name: str, address: str) -> Container:
+    def _agent_environment(self, name: str, address: str) -> dict[str, str]:
         environment = {
             **base_environment(self.folder),
             **CREDENTIALS,  # what Pod Identity does on a cluster
             **self.template.environment_of(name, address),
         }
         url = self.runtime_url or environment[RUNTIME_URL].replace(LOOPBACK, address)
-        return self._container(name, AGENT, [AGENT], environment | {RUNTIME_URL: url})
+        return environment | {RUNTIME_URL: url}
 
     def _runtime(self, name: str, address: str) -> Container:
         assert self.runtime is not None
         return self._container(name, RUNTIME, self.runtime(address), base_environment(self.folder))
 
-    def _container(self, pod: str, name: str, module: list[str], environment: Mapping[str, str]) -> Container:
+    def _container(self, pod: str, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Container:
         log = self.folder / f"{pod}-{name}.log"
-        command = python_module(*module)
         return Container(lambda: Child(f"{pod}/{name}", command, environment=environment, log=log, cwd=self.root))
+
+
+def stop_all(deployments: Iterable[Pods]) -> None:
+    """SIGTERM to all agents at once and, once they have ended, to all runtimes; SIGKILL for whoever takes too long."""
+    running = list(deployments)
+    pods = [pod for deployment in running for pod in deployment.pods]
+    _stop([pod.agent for pod in pods], STOP_WAIT_S)
+    _stop([pod.runtime for pod in pods if pod.runtime], SIDECAR_WAIT_S)
+    for deployment in running:
+        deployment.pods.clear()
+
+
+def _stop(containers: Sequence[Container], wait_s: float) -> None:
+    for container in containers:
+        container.child.terminate()
+    deadline = time.monotonic() + wait_s
+    for container in containers:
+        container.child.stop(max(0.0, deadline - time.monotonic()))

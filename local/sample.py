@@ -1,5 +1,7 @@
 """The sample job: submitted, watched, its images saved; then what a person needs to send the next one."""
 
+import shlex
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +61,7 @@ def _watch(system: System, client: Client, job: Job, progress: ProgressLine) -> 
     deadline = time.monotonic() + PATIENCE_S
     while job.status not in FINAL:
         if system.cluster.failure:
-            raise ProcessFailedError(f"The local cluster stopped: {system.cluster.failure}")
+            raise cluster_failed(system.cluster.failure)
         if time.monotonic() > deadline:
             raise ProcessFailedError(f"The sample job is still {job.status} after {PATIENCE_S:.0f} s; logs of its "
                                      f"agents are in {system.folder}.")  # fmt: skip
@@ -77,22 +79,27 @@ def _watch(system: System, client: Client, job: Job, progress: ProgressLine) -> 
 
 def announce(system: System, console: Console) -> None:
     """Where the API is and how to send it a job, ready to paste."""
-    body = ROOT / "examples" / "job.json"
-    shown = body.relative_to(Path.cwd()) if body.is_relative_to(Path.cwd()) else body
+    examples = ROOT / "examples"
+    command, workflow = Path(sys.executable).with_name("sd-async"), examples / "comfyui" / "several-outputs.json"
     lines = [
         "",
         f"API endpoint  {system.endpoint}",
         f"API key       {system.api_key}",
         "",
         f"curl -sS -X POST {system.endpoint}/v1/jobs -H 'x-api-key: {system.api_key}' \\",
-        f"  -H 'content-type: application/json' --data @{shown}",
+        f"  -H 'content-type: application/json' --data @{_shown(examples / 'job.json')}",
         "",
-        ".venv/bin/sd-async submit examples/comfyui/several-outputs.json --watch -o out",
+        f"{_shown(command)} submit {_shown(workflow)} --watch -o out",
         "",
         "Serving until Ctrl-C. The runtime is a painter and no diffusion model; --runtime-url takes a real ComfyUI.",
     ]
     for line in lines:
         console.print(Text(line), soft_wrap=True)
+
+
+def _shown(path: Path) -> str:
+    """As short as it may be here, ready for a shell."""
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
 
 
 def serve(system: System) -> None:
@@ -103,4 +110,8 @@ def serve(system: System) -> None:
         if emulator.exit_code() is not None:
             raise ProcessFailedError(f"The AWS emulator ended; its last words:\n{emulator.last_lines()}")
         if system.cluster.failure:
-            raise ProcessFailedError(f"The local cluster stopped: {system.cluster.failure}")
+            raise cluster_failed(system.cluster.failure)
+
+
+def cluster_failed(failure: Exception) -> ProcessFailedError:
+    return ProcessFailedError(f"The local cluster stopped: {type(failure).__name__}: {failure}")

@@ -6,13 +6,15 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from local import emulator as aws
 from local import helm
-from local.cluster import LocalCluster, workloads_of
+from local.cluster import LocalCluster, queue_counts, workloads_of
 from local.deploy.up import Deployed, stack_config, up
 from local.emulator import Emulator
+from local.guard import guard
 from local.processes import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,11 +63,12 @@ def running(options: Options, tell: Callable[[str], None] = lambda _step: None) 
     """The system until the block ends; nothing of it is left afterwards, no process and no folder.
 
     tell: hears what is being done, in a few words.
-    Raises: ProcessFailedError, DeployError, HelmMissingError, each with one sentence.
+    Raises: ProcessFailedError, DeployError, HelmMissingError, ChartError, UnknownFieldError, UnknownScalingError, each
+    with one sentence.
     """
     with contextlib.ExitStack() as stack:
-        folder = Path(tempfile.mkdtemp(prefix="sd-async-"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        stack_config(ROOT, options.stack)  # a stack that is not there is told before anything is started
+        folder = stack.enter_context(_scratch())
         tell("looking for helm")
         helm.find()
         tell("starting the AWS emulator")
@@ -76,18 +79,40 @@ def running(options: Options, tell: Callable[[str], None] = lambda _step: None) 
         workloads = workloads_of(
             deployed.cluster, ROOT, folder, painter=options.painter, runtime_url=options.runtime_url
         )
-        cluster = LocalCluster(emulator, workloads)
+        cluster = LocalCluster(workloads, queue_counts(emulator))
         stack.callback(cluster.stop)
         cluster.start()
         yield System(emulator, deployed, cluster, folder)
 
 
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """A new folder for everything; whoever interrupts or kills this process finds it gone all the same."""
+    folder = Path(tempfile.gettempdir(), f"sd-async-{token_hex(6)}")
+    guard().watch_path(folder)
+    try:
+        folder.mkdir(mode=0o700)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        guard().forget_path(folder)
+
+
 def local_config(options: Options, endpoint: str) -> dict[str, Any]:
-    """The stack's own configuration with what differs on one machine: an endpoint, its architecture, a free port."""
+    """The stack's own configuration with what differs on one machine: an endpoint, its architecture, a free port.
+
+    A section of the wrong shape stays as it is, for the settings to refuse.
+    """
     config = {**stack_config(ROOT, options.stack), **(options.overrides or {})}
     config["sd-async:endpoint_url"] = endpoint
-    config["sd-async:kubernetes"] = {**config.get("sd-async:kubernetes", {}), "context": "local"}
-    config["sd-async:api"] = {**config.get("sd-async:api", {}), "architecture": "host"}
-    config["sd-async:runtimes"] = [{**runtime, "port": free_port()} for runtime in config["sd-async:runtimes"]]
+    config["sd-async:kubernetes"] = _with(config.get("sd-async:kubernetes", {}), context="local")
+    config["sd-async:api"] = _with(config.get("sd-async:api", {}), architecture="host")
+    runtimes = config.get("sd-async:runtimes")
+    if isinstance(runtimes, list):
+        config["sd-async:runtimes"] = [_with(runtime, port=free_port()) for runtime in runtimes]
     config["aws:region"] = aws.REGION
     return config
+
+
+def _with(section: Any, **changes: Any) -> Any:
+    return {**section, **changes} if isinstance(section, Mapping) else section

@@ -122,7 +122,9 @@ def stack_config(root: Path, stack: str) -> dict[str, Any]:
         document = yaml.safe_load(path.read_text()) or {}
     except (OSError, yaml.YAMLError) as error:
         raise DeployError(f"{path.name} cannot be read: {error}") from error
-    config: dict[str, Any] = document.get("config") or {}
+    config = document.get("config") or {} if isinstance(document, dict) else None
+    if not isinstance(config, dict):
+        raise DeployError(f"{path.name} holds no `config:` with keys and values, as `Pulumi.dev.yaml` does.")
     return config
 
 

@@ -4,12 +4,21 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 WAIT_S = 20.0
 
 _READY = "import os, signal, sys, time, pathlib\n"
 _FOREVER = "\nwhile True:\n    time.sleep(60)"
+
+
+@dataclass
+class Clock:
+    now_s: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
 
 
 def python(code: str) -> list[str]:
