@@ -136,6 +136,7 @@ def _install(monitor: _Monitor, project: str, stack: str) -> None:
             dry_run=False,
             organization=None,
             callbacks=None,
+            outputs=set(),  # an earlier program in this process may have been interrupted
         )
     )
     settings.set_root_resource(None)  # type: ignore[arg-type] # of an earlier program in this process

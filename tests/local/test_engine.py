@@ -139,6 +139,18 @@ def test_two_evaluations_do_not_disturb_each_other(tmp_path: Path) -> None:
     assert run(tmp_path, program) == {}, "nothing is left of the earlier configuration"
 
 
+def test_an_interrupted_evaluation_does_not_disturb_the_next(tmp_path: Path) -> None:
+    chain = (
+        "made = 'start'\n"
+        "for number in range(9):\n"
+        "    made = Thing(f'thing-{number}', after=made).made.apply(lambda made: made)\n"
+        "pulumi.export('made', made)"
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, f"import signal\nsignal.raise_signal(signal.SIGINT)\n{chain}")
+    assert run(tmp_path, chain) == {"made": "thing-8-made"}
+
+
 def test_a_program_runs_in_its_own_folder_and_ours_is_as_before(tmp_path: Path) -> None:
     before = Path.cwd()
     assert run(tmp_path, "import os\npulumi.export('folder', os.getcwd())") == {"folder": str(tmp_path)}
