@@ -55,7 +55,7 @@ def main(*, once: bool, runtime_url: str | None, workflow: Path, out: Path, stac
         console.print("stopped; nothing is left running")
         sys.exit(130)
     except EXPECTED as error:
-        console.print("✗", str(error), style="red", markup=False)
+        console.print("✗", str(error), style="red", markup=False, soft_wrap=True)
         sys.exit(1)
 
 
@@ -72,6 +72,7 @@ def _prepare() -> None:
 
 
 def _run(options: Options, workflow: Path, out: Path, console: Console, once: bool, as_json: bool) -> int:  # noqa: FBT001 - flags of the command line, passed once
+    _make_writable(out)
     was_served = False
     status = console.status("starting")
     status.start()
@@ -93,6 +94,18 @@ def _run(options: Options, workflow: Path, out: Path, console: Console, once: bo
         status.stop()
     console.print("stopped; nothing is left running")
     return 0
+
+
+def _make_writable(out: Path) -> None:
+    """Raises: ProcessFailedError, before a job is run whose images could not be saved."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ProcessFailedError(
+            f"The folder {out} cannot be made ({error.strerror}); name another by --out."
+        ) from error
+    if not os.access(out, os.W_OK):
+        raise ProcessFailedError(f"The folder {out} cannot be written; name another by --out.")
 
 
 @contextlib.contextmanager

@@ -9,15 +9,18 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+import httpx
+
 from local import emulator as aws
 from local import helm
 from local.cluster import LocalCluster, queue_counts, workloads_of
 from local.deploy.up import Deployed, stack_config, up
 from local.emulator import Emulator
 from local.guard import guard
-from local.processes import free_port
+from local.processes import ProcessFailedError, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
+RUNTIME_WAIT_S = 10.0  # ComfyUI answers in milliseconds, also while it samples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,9 @@ def running(options: Options, tell: Callable[[str], None] = lambda _step: None) 
     """
     with contextlib.ExitStack() as stack:
         stack_config(ROOT, options.stack)  # a stack that is not there is told before anything is started
+        if options.runtime_url:
+            tell("asking the runtime")
+            check_runtime(options.runtime_url)
         folder = stack.enter_context(_scratch())
         tell("looking for helm")
         helm.find()
@@ -83,6 +89,23 @@ def running(options: Options, tell: Callable[[str], None] = lambda _step: None) 
         stack.callback(cluster.stop)
         cluster.start()
         yield System(emulator, deployed, cluster, folder)
+
+
+def check_runtime(url: str) -> None:
+    """Raises: ProcessFailedError, when no ComfyUI answers at the address; else a job would wait for nothing."""
+    try:
+        answer = httpx.get(f"{url.rstrip('/')}/system_stats", timeout=RUNTIME_WAIT_S)
+        is_comfyui = answer.is_success and "system" in answer.json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise ProcessFailedError(
+            f"No runtime answers at `{url}` ({type(error).__name__}); start ComfyUI there, or leave out --runtime-url "
+            "to use the painter."
+        ) from error
+    if not is_comfyui:
+        raise ProcessFailedError(
+            f"What answers at `{url}` is no ComfyUI (HTTP {answer.status_code} to /system_stats); give the address "
+            "under which ComfyUI's own page opens."
+        )
 
 
 @contextlib.contextmanager

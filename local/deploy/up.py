@@ -120,6 +120,9 @@ def stack_config(root: Path, stack: str) -> dict[str, Any]:
     path = root / f"Pulumi.{stack}.yaml"
     try:
         document = yaml.safe_load(path.read_text()) or {}
+    except FileNotFoundError as error:
+        known = ", ".join(sorted(found.name.split(".")[1] for found in root.glob("Pulumi.*.yaml")))
+        raise DeployError(f"There is no Pulumi.{stack}.yaml; the stacks here are: {known}.") from error
     except (OSError, yaml.YAMLError) as error:
         raise DeployError(f"{path.name} cannot be read: {error}") from error
     config = document.get("config") or {} if isinstance(document, dict) else None

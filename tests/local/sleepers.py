@@ -68,8 +68,8 @@ def is_running(pid: int) -> bool:
     return state not in {"Z", "X"}
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + WAIT_S
+def until(condition: Callable[[], bool], what: str, wait_s: float = WAIT_S) -> None:
+    deadline = time.monotonic() + wait_s
     while not condition():
-        assert time.monotonic() < deadline, f"waited {WAIT_S:.0f} s for {what}"
+        assert time.monotonic() < deadline, f"waited {wait_s:.0f} s for {what}"
         time.sleep(0.01)
