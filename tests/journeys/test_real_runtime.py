@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
+from local.emulator import Emulator
 from local.painter.embedded import serving
 from local.painter.settings import PainterSettings
-from local.system import Options, running
+from local.processes import ProcessFailedError
+from local.system import Options, check_runtime, running
 from sd_async.client import Client
 from sd_async.contract.states import Status
 from tests.journeys import graphs
@@ -20,3 +24,14 @@ def test_a_runtime_of_ones_own_is_used_and_none_is_started(tmp_path: Path) -> No
         assert job.status is Status.SUCCEEDED, job.error
         assert [pod.runtime for pod in system.cluster.workloads["sd15"].pods.pods] == [None]
         assert list(tmp_path.rglob("*.png")), "the picture was made over there"
+
+
+@pytest.mark.parametrize("url", ["nonsense", "http://", "ftp://127.0.0.1", "http://127.0.0.1:9"])
+def test_a_runtime_that_does_not_answer_is_told_before_anything_is_started(url: str) -> None:
+    with pytest.raises(ProcessFailedError, match="No runtime answers at"):
+        check_runtime(url)
+
+
+def test_something_else_at_the_runtimes_address_is_no_runtime(emulator: Emulator) -> None:
+    with pytest.raises(ProcessFailedError, match="is no ComfyUI"):
+        check_runtime(emulator.endpoint)
