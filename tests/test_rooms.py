@@ -109,6 +109,8 @@ ROOMS: dict[str, Room] = {
         ),
         foreign=(STRUCTS,),
     ),
+    # A program of its own in the agent's image: models to disk through the AWS CRT (0091).
+    "agent, models": Room(files=("agent/fetch_models.py",), foreign=(*BOTO, "s3transfer", "awscrt")),
     "agent, process": Room(files=("agent/__main__.py",), own=("agent", CONTRACT)),
     "ops": Room(files=("ops/*.py",), own=("ops", *PURE_MODULES, CONTRACT), foreign=BOTO),
     "local": Room(files=("local/*.py",), own=PROJECT, foreign=("*",)),
@@ -117,7 +119,7 @@ ROOMS: dict[str, Room] = {
 }
 
 # Imported by a name that is not its package's, or part of what that package shows its users.
-PACKAGES = {"PIL": "pillow", "yaml": "pyyaml", "botocore": "boto3", "multidict": "aiohttp"}
+PACKAGES = {"PIL": "pillow", "yaml": "pyyaml", "botocore": "boto3", "s3transfer": "boto3", "multidict": "aiohttp"}
 
 
 @cache

@@ -52,9 +52,16 @@ def agent(**changes: Any) -> Json:
 
 
 def runtime(**changes: Any) -> Json:
-    [container] = pod(**changes)["initContainers"]
-    assert isinstance(container, dict)
-    return container
+    return init_containers(**changes)["runtime"]
+
+
+def init_containers(**changes: Any) -> dict[str, Json]:
+    """By name, in their order."""
+    return {container["name"]: container for container in pod(**changes)["initContainers"]}
+
+
+def volumes(**changes: Any) -> dict[str, Json]:
+    return {volume["name"]: volume for volume in pod(**changes)["volumes"]}
 
 
 def environment(**changes: Any) -> dict[str, str]:

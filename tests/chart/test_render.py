@@ -8,13 +8,24 @@ from tests.chart.manifests import problems
 DIGEST = "sha256:" + "0" * 64
 
 
-def test_the_default_install_is_a_deployment_and_its_service_account_named_after_the_release() -> None:
+def test_the_default_install_is_a_deployment_with_its_account_and_its_network_policy() -> None:
     names = {kind: document["metadata"]["name"] for kind, document in rendering.objects().items()}
-    assert names == {"Deployment": "comfy", "ServiceAccount": "comfy"}
+    assert names == {"Deployment": "comfy", "ServiceAccount": "comfy", "NetworkPolicy": "comfy"}
 
 
 EVERYTHING = {
-    "runtime__type": "a1111",
+    "runtime__writable": [{"name": "cache", "mountPath": "/cache", "size": "1Gi"}],
+    "models__mode": "mount",
+    "models__bucket": "models-111122223333",
+    "models__prefix": "comfy/",
+    "extensions__image": {"repository": "registry.example/nodes", "tag": "1"},
+    "priorityClassName": "gpu",
+    "podDisruptionBudget__enabled": True,
+    "networkPolicy__extraEgress": [{"ports": [{"protocol": "TCP", "port": 5432}]}],
+    "observability__scrapeAnnotations": True,
+    "observability__podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+    "observability__otlpEndpoint": "http://collector.observability:4318",
+    "keda__enabled": True,
     "runtime__args": ["--listen"],
     "runtime__env": [{"name": "HF_HUB_OFFLINE", "value": "1"}],
     "agent__env": [{"name": "PYTHONFAULTHANDLER", "value": "1"}],
@@ -30,7 +41,11 @@ EVERYTHING = {
 }
 
 
-@pytest.mark.parametrize("changes", [{}, EVERYTHING, {"runtime__resources": None}], ids=["least", "all", "no GPU"])
+MATRIX = [{"models__mode": mode, "models__bucket": "" if mode == "image" else "models", "runtime__type": kind}
+    for mode in ("mount", "copy", "image") for kind in ("comfyui", "a1111")]  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", [{}, EVERYTHING, {"runtime__resources": None}, *MATRIX], ids=str)
 def test_the_api_server_takes_every_object(changes: dict[str, object]) -> None:
     assert problems(rendering.text(**changes)) == []
 
@@ -109,7 +124,7 @@ def test_the_agent_tells_whether_it_lives_and_is_ready_on_its_own_port() -> None
 
 
 def test_the_agent_may_do_nothing_but_run() -> None:
-    assert rendering.pod()["securityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
+    assert rendering.pod()["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     assert rendering.agent()["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
@@ -132,11 +147,11 @@ def test_no_credentials_come_from_the_chart() -> None:
 
 
 def test_a_runtime_has_one_gpu_unless_told_otherwise() -> None:
-    assert rendering.runtime()["resources"] == {"limits": {"nvidia.com/gpu": 1}}
+    asked = {"cpu": "2", "memory": "8Gi"}
+    assert rendering.runtime()["resources"] == {"requests": asked, "limits": {"nvidia.com/gpu": 1}}
     assert "resources" not in rendering.runtime(runtime__resources=None)
-    assert rendering.runtime(runtime__resources={"limits": {"nvidia.com/gpu": 2}})["resources"] == {
-        "limits": {"nvidia.com/gpu": 2}
-    }
+    two = {"limits": {"nvidia.com/gpu": 2}}
+    assert rendering.runtime(runtime__resources=two)["resources"] == {"requests": asked, **two}
 
 
 @pytest.mark.parametrize(
@@ -158,22 +173,22 @@ def test_pods_accept_the_taint_of_gpu_nodes() -> None:
 
 
 def test_what_is_optional_is_absent_by_default() -> None:
-    optional = {"imagePullSecrets", "nodeSelector", "affinity"}
+    optional = {"imagePullSecrets", "nodeSelector", "affinity", "priorityClassName"}
     assert optional & set(rendering.pod()) == set()
     assert optional <= set(rendering.pod(**EVERYTHING))
-    assert {"args", "env"} & set(rendering.runtime()) == set()
-    assert {"args", "env"} <= set(rendering.runtime(**EVERYTHING))
+    kinds = {"PodDisruptionBudget", "PodMonitor", "ScaledObject", "ConfigMap", "PersistentVolume"}
+    assert kinds & set(rendering.objects()) == set()
+    assert kinds <= set(rendering.objects(**EVERYTHING))
 
 
 def test_pods_carry_more_labels_and_annotations() -> None:
     metadata = rendering.objects(**EVERYTHING)["Deployment"]["spec"]["template"]["metadata"]
     assert metadata["labels"]["team"] == metadata["annotations"]["team"] == "a"
-    assert "annotations" not in rendering.objects()["Deployment"]["spec"]["template"]["metadata"]
 
 
 def test_a_service_account_of_ones_own_is_used() -> None:
     changes = {"serviceAccount__create": False, "serviceAccount__name": "mine"}
-    assert list(rendering.objects(**changes)) == ["Deployment"]
+    assert "ServiceAccount" not in rendering.objects(**changes)
     assert rendering.pod(**changes)["serviceAccountName"] == "mine"
     assert rendering.pod(serviceAccount__create=False)["serviceAccountName"] == "default"
     assert rendering.pod(serviceAccount__name="mine")["serviceAccountName"] == "mine"

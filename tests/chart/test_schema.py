@@ -14,6 +14,8 @@ from tests.chart import rendering
 
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 FREE = {
+    "models.copy.resources",
+    "observability.podMonitor.labels",
     "runtime.resources",
     "agent.resources",
     "serviceAccount.annotations",
@@ -45,7 +47,8 @@ CLOSED = [path for path, _ in objects(SCHEMA) if path not in FREE]
 @pytest.mark.parametrize("path", CLOSED, ids=lambda path: path or "top")
 def test_a_misspelt_value_is_refused_at_every_object(path: str) -> None:
     if path.endswith("[]"):
-        item = {"name": "A", "value": "1", "key": "a"}
+        item: dict[str, Any] = {"name": "a", "value": "1", "key": "a", "mountPath": "/a", "size": "1Gi", "ports": []}
+        item |= {"maxSkew": 1, "topologyKey": "a", "whenUnsatisfiable": "DoNotSchedule"}
         known = dict(objects(SCHEMA))[path]["properties"]
         good = {name: value for name, value in item.items() if name in known}
         key = path.removesuffix("[]").replace(".", "__")

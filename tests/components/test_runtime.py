@@ -42,7 +42,7 @@ def test_the_release_carries_the_stacks_addresses() -> None:
 def test_the_chart_takes_what_the_release_carries() -> None:
     [release] = place().inputs(RELEASE)
     kinds = [document["kind"] for document in render(CHART_FOLDER, "comfy", "sd-async", release["values"])]
-    assert kinds == ["ServiceAccount", "Deployment"]
+    assert kinds == ["NetworkPolicy", "ServiceAccount", "Deployment"]
 
 
 def test_the_release_is_not_waited_for_because_no_gpu_may_be_wanted() -> None:

@@ -29,9 +29,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- with .digest }}@{{ . }}{{ end -}}
 {{- end }}
 
-{{- /* A route that answers during a job and not before the runtime can take one. */}}
-{{- define "sd-runtime.probePath" -}}
-{{- get (dict "comfyui" "/system_stats" "a1111" "/sdapi/v1/options") .Values.runtime.type -}}
+{{- /* What the Pod Security Standard `restricted` asks of a container; the pod's seccomp profile is the rest. */}}
+{{- define "sd-runtime.restricted" -}}
+allowPrivilegeEscalation: false
+capabilities:
+  drop: [ALL]
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
 {{- end }}
 
 {{- define "sd-runtime.agentEnv" -}}
@@ -66,6 +72,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 }}
 {{- with .Values.aws.endpointUrl }}
 {{- $env = append $env (list "AWS_ENDPOINT_URL" .) }}
+{{- end }}
+{{- with .Values.observability.otlpEndpoint }}
+{{- $env = append $env (list "OTEL_EXPORTER_OTLP_ENDPOINT" .) }}
 {{- end }}
 {{- range $env }}
 - name: {{ first . }}

