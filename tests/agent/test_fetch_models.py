@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import pytest
 
 from agent import fetch_models
 from agent.fetch_models import CopyError, Model, checksum_of, main, plan_of, verify, wanted
-from local.emulator import Emulator, running
+from local.emulator import CREDENTIALS, Emulator, running
+from local.helm import ROOT
+from local.processes import Child, base_environment, python_module
 from tests.chart import rendering
 
 BIG = bytes(range(256)) * 80_000  # 20 MB: three parts
@@ -85,6 +88,23 @@ def test_a_bucket_that_is_not_there_ends_it_with_a_word(
 def test_a_variable_that_is_missing_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main({"SD_MODELS_FOLDERS": "Lora"}) == 2
     assert "SD_MODELS_BUCKET" in capsys.readouterr().out
+
+
+def test_it_goes_when_its_pod_goes(environment: dict[str, str], tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    command = python_module("agent.fetch_models")
+    more = environment | CREDENTIALS | {"SD_MODELS_REFRESH_S": "60"}
+    child = Child("models", command, environment=base_environment(tmp_path) | more, log=log, cwd=ROOT)
+    try:
+        deadline = time.monotonic() + 30
+        while "models copied" not in log.read_text(encoding="utf-8") and time.monotonic() < deadline:
+            assert child.exit_code() is None, child.last_lines()
+            time.sleep(0.05)
+        child.terminate()
+        child.stop(10)
+        assert child.exit_code() == 0, "a signal that is not handled ends no first process of a container"
+    finally:
+        child.stop(0)
 
 
 PLAN = plan_of(

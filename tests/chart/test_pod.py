@@ -35,6 +35,11 @@ def test_every_container_meets_the_restricted_pod_security_standard() -> None:
     assert all(set(volume) - {"name"} <= kinds for volume in pod["volumes"])
 
 
+def test_processes_are_shared_only_when_asked() -> None:
+    assert "shareProcessNamespace" not in rendering.pod()
+    assert rendering.pod(shareProcessNamespace=True)["shareProcessNamespace"] is True
+
+
 def test_a_root_that_may_be_written_has_to_be_asked_for() -> None:
     assert rendering.runtime(runtime__readOnlyRoot=False)["securityContext"]["readOnlyRootFilesystem"] is False
 
