@@ -72,12 +72,11 @@ def _prepare() -> None:
 
 
 def _run(options: Options, workflow: Path, out: Path, console: Console, once: bool, as_json: bool) -> int:  # noqa: FBT001 - flags of the command line, passed once
-    _make_writable(out)
     was_served = False
     status = console.status("starting")
     status.start()
     try:
-        with running(options, status.update) as system, _client_config(system):
+        with _folder_for_images(out), running(options, status.update) as system, _client_config(system):
             status.stop()
             outcome = run_sample(system, workflow, out, console)
             if as_json:
@@ -96,8 +95,13 @@ def _run(options: Options, workflow: Path, out: Path, console: Console, once: bo
     return 0
 
 
-def _make_writable(out: Path) -> None:
-    """Raises: ProcessFailedError, before a job is run whose images could not be saved."""
+@contextlib.contextmanager
+def _folder_for_images(out: Path) -> Iterator[None]:
+    """Made before anything else, and gone again if nothing was put there.
+
+    Raises: ProcessFailedError, before a job is run whose images could not be saved.
+    """
+    is_new = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -106,6 +110,12 @@ def _make_writable(out: Path) -> None:
         ) from error
     if not os.access(out, os.W_OK):
         raise ProcessFailedError(f"The folder {out} cannot be written; name another by --out.")
+    try:
+        yield
+    finally:
+        if is_new:
+            with contextlib.suppress(OSError):
+                out.rmdir()
 
 
 @contextlib.contextmanager

@@ -164,12 +164,19 @@ def test_ctrl_c_ends_what_serves_though_pressed_twice_and_leaves_nothing(command
         for pid, line in children.items():
             assert b"hush-hush" not in Path(f"/proc/{pid}/environ").read_bytes(), line
         process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(START_WAIT_S) == 0
+        until(lambda: not config.exists(), "the end to begin")
+        until(lambda: has_ended(process, signal.SIGINT, signal.SIGTERM), "the end")
+        assert process.returncode == 0
     assert "stopped; nothing is left running" in command.stdout
     assert "Traceback" not in command.stderr
     command.assert_gone(kept=["out"])
+
+
+def has_ended(process: "subprocess.Popen[str]", *impatience: signal.Signals) -> bool:
+    """Whether it has ended, though somebody goes on pressing keys."""
+    for number in impatience:
+        process.send_signal(number)
+    return process.poll() is not None
 
 
 def assert_pasted_curl_works(announced: str) -> None:
