@@ -18,6 +18,13 @@ def topic(aws: Aws, name: str, given: Json) -> Made:
     return arn, {"arn": arn, "name": label}
 
 
+def topic_policy(aws: Aws, _name: str, given: Json) -> Made:
+    aws.client("sns").set_topic_attributes(
+        TopicArn=given["arn"], AttributeName="Policy", AttributeValue=given["policy"]
+    )
+    return given["arn"], {}
+
+
 def subscription(aws: Aws, _name: str, given: Json) -> Made:
     attributes = {"RawMessageDelivery": "true" if given.get("rawMessageDelivery") else "false"}
     if "filterPolicy" in given:
@@ -78,6 +85,7 @@ def log_group(aws: Aws, name: str, given: Json) -> Made:
 
 KINDS: dict[str, Kind] = {
     "aws:sns/topic:Topic": topic,
+    "aws:sns/topicPolicy:TopicPolicy": topic_policy,
     "aws:sns/topicSubscription:TopicSubscription": subscription,
     "aws:sqs/queue:Queue": queue,
     "aws:sqs/redriveAllowPolicy:RedriveAllowPolicy": redrive_allow_policy,

@@ -63,12 +63,16 @@ s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfigurati
 s3/bucketVersioning:BucketVersioning models
 sns/topic:Topic jobs = sd-async-dev-jobs
 sns/topic:Topic results = sd-async-dev-results
+sns/topicPolicy:TopicPolicy jobs
+sns/topicPolicy:TopicPolicy results
 sns/topicSubscription:TopicSubscription jobs-sd15
 sns/topicSubscription:TopicSubscription jobs-sdxl
 sqs/queue:Queue dead-sd15 = sd-async-dev-dead-sd15
 sqs/queue:Queue dead-sdxl = sd-async-dev-dead-sdxl
 sqs/queue:Queue jobs-sd15 = sd-async-dev-jobs-sd15
 sqs/queue:Queue jobs-sdxl = sd-async-dev-jobs-sdxl
+sqs/queuePolicy:QueuePolicy dead-sd15
+sqs/queuePolicy:QueuePolicy dead-sdxl
 sqs/queuePolicy:QueuePolicy jobs-sd15
 sqs/queuePolicy:QueuePolicy jobs-sdxl
 sqs/redriveAllowPolicy:RedriveAllowPolicy jobs-sd15
@@ -83,6 +87,7 @@ NAMED_AFTER_ROWS = {
 SCALED_OBJECT, RELEASE = "kubernetes:keda.sh/v1alpha1:ScaledObject", "kubernetes:helm.sh/v3:Release"
 DOCUMENTS = {
     "aws:iam/rolePolicy:RolePolicy": "policy",
+    "aws:sns/topicPolicy:TopicPolicy": "policy",
     "aws:sqs/queuePolicy:QueuePolicy": "policy",
     "aws:s3/bucketPolicy:BucketPolicy": "policy",
     "aws:iam/role:Role": "assumeRolePolicy",
@@ -177,7 +182,7 @@ def test_a_section_nobody_reads_is_refused() -> None:
 
 def test_no_policy_allows_every_action_or_every_resource(placed: Engine) -> None:
     found = documents(placed)
-    assert len(found) == 3 + 4 + 2 + 3  # policies of functions, roles, queues, buckets
+    assert len(found) == 3 + 4 + 2 + 4 + 3  # policies of functions, roles, topics, queues, buckets
     for name, document in found.items():
         for statement in document["Statement"]:
             actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
