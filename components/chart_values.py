@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from components.settings import HEALTH_PORT, RuntimeSettings, Settings
+from components.settings import Settings
+from components.settings_runtimes import HEALTH_PORT, RuntimeSettings
 
 # After its longest job an agent still stores the outputs, records the end and tells of it (DESIGN, "The cluster").
 GRACE_MARGIN_S = 120

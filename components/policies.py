@@ -113,6 +113,19 @@ def alarm_topic(topic_arn: str, alarm_arns: list[str]) -> Document:
     )
 
 
+def private_api(execution_arn: str, vpc_endpoint: str) -> Document:
+    """Whoever reaches the VPC's endpoint may call; the key says who it is. A private API answers nobody without this."""
+    return document(
+        {
+            "Effect": "Allow",
+            "Action": "execute-api:Invoke",
+            "Principal": {"AWS": "*"},
+            "Resource": f"{execution_arn}/*",
+            "Condition": {"StringEquals": {"aws:SourceVpce": vpc_endpoint}},
+        }
+    )
+
+
 def _sent_by(service: str, action: str, resource: str, sources: list[str]) -> Document:
     """What a service may do for those of its resources that are named; without them it would do so for anybody's."""
     return {

@@ -6,7 +6,8 @@ import pulumi
 from pulumi_kubernetes.helm import v3 as helm
 
 from components.chart_values import RuntimeAddresses, values_for
-from components.settings import RuntimeSettings, Settings
+from components.settings import Settings
+from components.settings_runtimes import RuntimeSettings
 
 CHART = "./helm/sd-runtime"  # Pulumi runs the program in the folder of its project
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from components.settings import RuntimeSettings
+from components.settings_runtimes import RuntimeSettings
 
 Json = dict[str, Any]
 

@@ -3,7 +3,9 @@
 import pytest
 
 from components.chart_values import RuntimeAddresses, image_values, values_for
-from components.settings import AgentSettings, RuntimeSettings, Settings, StorageSettings
+from components.settings import Settings
+from components.settings_platform import StorageSettings
+from components.settings_runtimes import AgentSettings, RuntimeSettings
 from sd_async.contract.jobs import RuntimeType
 
 ADDRESSES = RuntimeAddresses(

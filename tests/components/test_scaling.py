@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from components.scaling import scaled_object
-from components.settings import RuntimeSettings, ScalingSettings
+from components.settings_runtimes import RuntimeSettings, ScalingSettings
 from sd_async.contract.jobs import RuntimeType
 from tests.chart.manifests import problems
 

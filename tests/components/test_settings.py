@@ -7,17 +7,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.settings import (
-    MAX_PREFIX_CHARS,
-    AgentSettings,
-    ApiSettings,
-    KubernetesSettings,
-    ScalingSettings,
-    Settings,
-    SettingsError,
-    StorageSettings,
-    parse,
-)
+from components.settings import MAX_PREFIX_CHARS, Settings, SettingsError, parse
+from components.settings_cluster import KubernetesSettings
+from components.settings_platform import ApiSettings, StorageSettings
+from components.settings_runtimes import AgentSettings, ScalingSettings
 from sd_async.contract import limits
 from sd_async.contract.jobs import RuntimeType
 from tests.components.example import CONFIG, as_text, changed, stack

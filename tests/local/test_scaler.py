@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.scaling import scaled_object
-from components.settings import RuntimeSettings, ScalingSettings
+from components.settings_runtimes import RuntimeSettings, ScalingSettings
 from local.scaler import Autoscaler, UnknownScalingError
 from sd_async.contract.jobs import RuntimeType
 
