@@ -1,6 +1,5 @@
 """What a stack is: `Pulumi.<stack>.yaml` as typed values, refused as a whole before the first resource."""
 
-# ruff: noqa: RUF009 - `checked` is `dataclasses.field` with a check
 import dataclasses
 import json
 from collections import Counter
