@@ -6,6 +6,7 @@ import pulumi
 from pulumi.runtime import config
 
 from components import bundle, settings
+from components.access import Access, AccessArgs
 from components.api import Api, ApiArgs
 from components.lambdas import Lambdas, LambdasArgs
 from components.messaging import Messaging, MessagingArgs
@@ -21,21 +22,12 @@ messaging = Messaging("messaging", MessagingArgs(stack))
 dead_letter_arns = {name: queue.arn for name, queue in messaging.dead_letter_queues.items()}
 lambdas = Lambdas(
     "lambdas",
-    LambdasArgs(
-        settings=stack,
-        bundle=code,
-        jobs_table=storage.jobs_table.name,
-        jobs_table_arn=storage.jobs_table.arn,
-        input_bucket=storage.input_bucket.bucket,
-        input_bucket_arn=storage.input_bucket.arn,
-        output_bucket=storage.output_bucket.bucket,
-        output_bucket_arn=storage.output_bucket.arn,
-        jobs_topic_arn=messaging.jobs_topic.arn,
-        results_topic_arn=messaging.results_topic.arn,
-        dead_letter_queue_arns=list(dead_letter_arns.values()),
-    ),
-)
+    LambdasArgs(settings=stack, bundle=code, dead_letter_queue_arns=list(dead_letter_arns.values()), **storage.places,
+                jobs_topic_arn=messaging.jobs_topic.arn, results_topic_arn=messaging.results_topic.arn),
+)  # fmt: skip
 api = Api("api", ApiArgs(stack, lambdas.api.name, lambdas.api.invoke_arn))
+stage = api.stage
+access = Access("access", AccessArgs(stack, api.rest_api.id, stage.stage_name, stage.arn, stage.invoke_url))
 Upkeep("upkeep", UpkeepArgs(stack, lambdas.outbox.name, lambdas.outbox.arn, lambdas.dead_letter.name, dead_letter_arns))
 
 # Network, cluster, Karpenter and KEDA's controller are placed here, before what they carry, once they exist.
@@ -67,8 +59,8 @@ if stack.kubernetes.context:
         scaled = KedaArgs(settings=stack, runtime=runtime, queue_url=queue_url)
         RuntimeScaling(f"scaling-{runtime.name}", scaled, after)
 
-pulumi.export("api_endpoint", api.endpoint)
-pulumi.export("api_keys", pulumi.Output.secret({"default": api.key}))
+pulumi.export("api_endpoint", access.endpoint)
+pulumi.export("api_keys", pulumi.Output.secret(access.keys))
 pulumi.export("output_bucket", storage.output_bucket.bucket)
 pulumi.export("input_bucket", storage.input_bucket.bucket)
 pulumi.export("models_bucket", storage.models_bucket.bucket)

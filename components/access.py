@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pulumi
 from pulumi_aws import acm, apigateway, route53, wafv2
@@ -91,7 +90,7 @@ class Access(pulumi.ComponentResource):
             opts=self._child,
         )
         if domain.zone_id:
-            alias: dict[str, Any] = {
+            alias: route53.RecordAliasArgsDict = {
                 "name": named.regional_domain_name,
                 "zone_id": named.regional_zone_id,
                 "evaluate_target_health": False,

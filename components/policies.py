@@ -114,7 +114,7 @@ def alarm_topic(topic_arn: str, alarm_arns: list[str]) -> Document:
 
 
 def private_api(execution_arn: str, vpc_endpoint: str) -> Document:
-    """Whoever reaches the VPC's endpoint may call; the key says who it is. A private API answers nobody without this."""
+    """Whoever reaches the VPC's endpoint may call; without it a private API answers nobody. The key says who it is."""
     return document(
         {
             "Effect": "Allow",

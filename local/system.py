@@ -16,6 +16,7 @@ from local.emulator import Emulator
 from local.processes import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
+HERE = {"architecture": "host", "domain": None, "is_private": None, "iam_auth": None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +84,14 @@ def running(options: Options, tell: Callable[[str], None] = lambda _step: None) 
 
 
 def local_config(options: Options, endpoint: str) -> dict[str, Any]:
-    """The stack's own configuration with what differs on one machine: an endpoint, its architecture, a free port."""
+    """The stack's own configuration with what differs on one machine: an endpoint, its architecture, a free port.
+
+    Nor does a domain of one's own lead here, and a VPC's door is no door of this machine.
+    """
     config = {**stack_config(ROOT, options.stack), **(options.overrides or {})}
     config["sd-async:endpoint_url"] = endpoint
     config["sd-async:kubernetes"] = {**config.get("sd-async:kubernetes", {}), "context": "local"}
-    config["sd-async:api"] = {**config.get("sd-async:api", {}), "architecture": "host"}
+    config["sd-async:api"] = {**config.get("sd-async:api", {}), **HERE}
     config["sd-async:runtimes"] = [{**runtime, "port": free_port()} for runtime in config["sd-async:runtimes"]]
     config["aws:region"] = aws.REGION
     return config

@@ -20,7 +20,11 @@ SCALED_OBJECT = "kubernetes:keda.sh/v1alpha1:ScaledObject"
 KINDS: dict[str, Kind] = {**stores.KINDS, **messages.KINDS, **compute.KINDS, **gateway.KINDS}
 
 # Kinds that nothing answers here; each with what stands for it, so that nothing is skipped in silence.
-ANSWERED_BY_NOTHING = {"pulumi:providers:kubernetes": "local pods are processes of this machine"}
+ANSWERED_BY_NOTHING = {
+    "pulumi:providers:kubernetes": "local pods are processes of this machine",
+    "aws:wafv2/webAcl:WebAcl": "the emulator listens on loopback only, where no stranger calls",
+    "aws:wafv2/webAclAssociation:WebAclAssociation": "as its WebAcl",
+}
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ apigateway/deployment:Deployment api
 apigateway/methodSettings:MethodSettings api
 apigateway/restApi:RestApi api = sd-async-dev-api
 apigateway/stage:Stage api
-apigateway/usagePlan:UsagePlan api = sd-async-dev-api
+apigateway/usagePlan:UsagePlan default = sd-async-dev-default
 apigateway/usagePlanKey:UsagePlanKey default
 cloudwatch/eventRule:EventRule outbox = sd-async-dev-outbox
 cloudwatch/eventTarget:EventTarget outbox
@@ -122,6 +122,7 @@ def test_names_stay_what_they_are(placed: Engine) -> None:
 
 def test_components_are_named_by_what_they_place(placed: Engine) -> None:
     assert sorted((one.token, one.name) for one in placed.declared if not one.is_custom) == [
+        ("sd:access:Access", "access"),
         ("sd:api:Api", "api"),
         ("sd:lambdas:Lambdas", "lambdas"),
         ("sd:messaging:Messaging", "messaging"),

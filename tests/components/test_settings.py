@@ -132,6 +132,15 @@ REFUSED = [
     ({"api": {"log_retention_days": 31}}, "sd-async:api.log_retention_days: 31 is none of 1, 3, 5, 7, 14, 30,"),
     ({"api": {"log_retention_days": True}}, "sd-async:api.log_retention_days: True is none of 1, 3, 5, 7, 14, 30,"),
     ({"api": {"url_expiry_s": 43201}}, "sd-async:api.url_expiry_s: 43201 is no whole number from 60 to 43200 seconds."),
+    ({"api": {"waf": "yes"}}, "sd-async:api.waf: yes is neither true nor false. Leave it out for False."),
+    ({"api": {"clients": []}}, "sd-async:api.clients: 0 items where a list of 1 to 100 is needed."),
+    ({"api": {"clients": [{"name": "a"}, {"name": "a"}]}}, "sd-async:api.clients: 2 are named a; give each its own"),
+    ({"api": {"clients": [{"name": "a", "quota": 0}]}}, "sd-async:api.clients[0].quota: 0 is no whole number from 1"),
+    ({"api": {"domain": {"name": "example.com"}}}, "sd-async:api.domain: has neither certificate_arn nor zone_id"),
+    (
+        {"api": {"domain": {"name": "example.com", "zone_id": "Z1"}, "is_private": True}},
+        "sd-async:api.domain: a private API has no name of its own here; leave out the one",
+    ),
     ({"storage": {"retention_days": 0}}, "sd-async:storage.retention_days: 0 is no whole number from 1 to 3650 days."),
     ({"storage": {"file_buckets": ["Up"]}}, "sd-async:storage.file_buckets[0]: Up is no bucket name: 3 to 63 of a-z"),
     ({"kubernetes": {"context": "a b"}}, "sd-async:kubernetes.context: a b is no context of a kubeconfig: 1 to 253"),
@@ -144,7 +153,7 @@ REFUSED = [
     ({"api": {"rate": 1}}, "sd-async:api: rate is no setting; "),
     (
         {"api": {"zzz": 1}},
-        "sd-async:api: zzz is no setting; remove it; there are architecture, burst, log_retention_days",
+        "sd-async:api: zzz is no setting; remove it; there are architecture, burst, clients, domain",
     ),
 ]
 

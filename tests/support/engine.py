@@ -46,8 +46,15 @@ _OUTPUTS: dict[str, Callable[[str, Json], Json]] = {
         "rootResourceId": f"{name}-root",
         "executionArn": f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{name}-id",
     },
+    "aws:acm/certificate:Certificate": lambda name, _: {
+        "arn": f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/{name}",
+        "domainValidationOptions": [
+            {"resourceRecordName": f"_proof.{name}.", "resourceRecordType": "CNAME", "resourceRecordValue": "proof."}
+        ],
+    },
     "aws:apigateway/stage:Stage": lambda _, inputs: {
-        "invokeUrl": f"https://{inputs['restApi']}.execute-api.{REGION}.amazonaws.com/{inputs['stageName']}"
+        "arn": f"arn:aws:apigateway:{REGION}::/restapis/{inputs['restApi']}/stages/{inputs['stageName']}",
+        "invokeUrl": f"https://{inputs['restApi']}.execute-api.{REGION}.amazonaws.com/{inputs['stageName']}",
     },
     "aws:apigateway/apiKey:ApiKey": lambda name, _: {"value": f"value-of-{name}"},
 }
