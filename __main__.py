@@ -10,6 +10,7 @@ from components.access import Access, AccessArgs
 from components.api import Api, ApiArgs
 from components.lambdas import Lambdas, LambdasArgs
 from components.messaging import Messaging, MessagingArgs
+from components.observability import Observability, ObservabilityArgs
 from components.storage import Storage, StorageArgs
 from components.upkeep import Upkeep, UpkeepArgs
 
@@ -29,6 +30,7 @@ api = Api("api", ApiArgs(stack, lambdas.api.name, lambdas.api.invoke_arn))
 stage = api.stage
 access = Access("access", AccessArgs(stack, api.rest_api.id, stage.stage_name, stage.arn, stage.invoke_url))
 Upkeep("upkeep", UpkeepArgs(stack, lambdas.outbox.name, lambdas.outbox.arn, lambdas.dead_letter.name, dead_letter_arns))
+watched = Observability("observability", ObservabilityArgs(stack))
 
 # Network, cluster, Karpenter and KEDA's controller are placed here, before what they carry, once they exist.
 
@@ -69,3 +71,4 @@ pulumi.export("jobs_topic_arn", messaging.jobs_topic.arn)
 pulumi.export("results_topic_arn", messaging.results_topic.arn)
 pulumi.export("queue_urls", {name: queue.url for name, queue in messaging.queues.items()})
 pulumi.export("dead_letter_queue_urls", {name: queue.url for name, queue in messaging.dead_letter_queues.items()})
+pulumi.export("dashboard_url", watched.dashboard_url)

@@ -14,6 +14,7 @@ LOG_RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 
 _client = text(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?", "client name: a letter, then up to 31 of a-z, 0-9 and inner `-`")
 _domain = text(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", "domain name such as `images.example.com`")
 _certificate = text(r"arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/[0-9a-f-]{36}", "ARN of an ACM certificate")
+_email = text(r"[^@\s]{1,64}@[^@\s]{1,190}", "mail address")
 _zone = text(r"Z[A-Z0-9]{1,31}", "id of a Route 53 hosted zone, such as `Z0123456789ABCDEFGHIJ`")
 _bucket = text(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "bucket name: 3 to 63 of a-z, 0-9, `.` and `-`")
 
@@ -81,11 +82,26 @@ class StorageSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ObservabilitySettings:
+    """What calls a person, and whom. emails: who is told of alarms and spending, after they confirmed AWS's mail.
+
+    oldest_job_s: age of a waiting job at which somebody is called. api_faults: 5xx answers within 5 minutes.
+    budget_usd_per_month: of the whole account, with mails at 80 % and 100 %; no budget when left out.
+    """
+
+    emails: tuple[str, ...] = checked(many(_email, 0, 10), ())
+    oldest_job_s: int = checked(whole(60, 1_209_600, "seconds"), 1800)
+    api_faults: int = checked(whole(1, 100_000, "answers"), 5)
+    budget_usd_per_month: int | None = checked(whole(1, 1_000_000, "US dollars"), None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlatformSections:
     """The sections of this file, as the stack file names them."""
 
     api: ApiSettings = checked(nested(ApiSettings), ApiSettings())
     storage: StorageSettings = checked(nested(StorageSettings), StorageSettings())
+    observability: ObservabilitySettings = checked(nested(ObservabilitySettings), ObservabilitySettings())
 
 
 def conflicts(sections: PlatformSections) -> Iterator[str]:
@@ -99,5 +115,8 @@ def conflicts(sections: PlatformSections) -> Iterator[str]:
             "api.domain: has neither certificate_arn nor zone_id; name a certificate of this region, or the Route 53 "
             "zone of the name in which one can be proven."
         )
+    watch = sections.observability
+    if watch.budget_usd_per_month is not None and not watch.emails:
+        yield "observability.budget_usd_per_month: tells nobody; name who is told in observability.emails."
     if domain and sections.api.is_private:
         yield "api.domain: a private API has no name of its own here; leave out the one or set api.is_private to false."

@@ -1,6 +1,6 @@
-"""Topics, queues, schedules and log groups."""
+"""Topics, queues, schedules, log groups, alarms."""
 
-from local.deploy.aws import Aws, Json, Kind, Made, named
+from local.deploy.aws import Aws, Json, Kind, Made, named, pascal
 
 _QUEUE_ATTRIBUTES = {
     "visibilityTimeoutSeconds": "VisibilityTimeout",
@@ -83,6 +83,38 @@ def log_group(aws: Aws, name: str, given: Json) -> Made:
     return label, {"name": label, "arn": aws.arn("logs", f"log-group:{label}")}
 
 
+def alarm(aws: Aws, name: str, given: Json) -> Made:
+    label = named(name, given)
+    watched = [_query(query) for query in given["metricQueries"]]
+    aws.client("cloudwatch").put_metric_alarm(
+        AlarmName=label,
+        AlarmDescription=given["alarmDescription"],
+        ComparisonOperator=given["comparisonOperator"],
+        Threshold=given["threshold"],
+        EvaluationPeriods=given["evaluationPeriods"],
+        TreatMissingData=given["treatMissingData"],
+        Metrics=watched,
+        AlarmActions=given["alarmActions"],
+        OKActions=given["okActions"],
+    )
+    return label, {"name": label, "arn": aws.arn("cloudwatch", f"alarm:{label}")}
+
+
+def _query(given: Json) -> Json:
+    """Of Pulumi's flat metric the nested one of the API; names of dimensions stay as they are."""
+    query = pascal({name: value for name, value in given.items() if name != "metric"})
+    if metric := given.get("metric"):
+        dimensions = [{"Name": name, "Value": value} for name, value in metric["dimensions"].items()]
+        named = {"Namespace": metric["namespace"], "MetricName": metric["metricName"], "Dimensions": dimensions}
+        query["MetricStat"] = {"Metric": named, "Period": metric["period"], "Stat": metric["stat"]}
+    return dict(query)
+
+
+def dashboard(aws: Aws, _name: str, given: Json) -> Made:
+    aws.client("cloudwatch").put_dashboard(DashboardName=given["dashboardName"], DashboardBody=given["dashboardBody"])
+    return given["dashboardName"], {}
+
+
 KINDS: dict[str, Kind] = {
     "aws:sns/topic:Topic": topic,
     "aws:sns/topicPolicy:TopicPolicy": topic_policy,
@@ -93,4 +125,6 @@ KINDS: dict[str, Kind] = {
     "aws:cloudwatch/eventRule:EventRule": rule,
     "aws:cloudwatch/eventTarget:EventTarget": target,
     "aws:cloudwatch/logGroup:LogGroup": log_group,
+    "aws:cloudwatch/metricAlarm:MetricAlarm": alarm,
+    "aws:cloudwatch/dashboard:Dashboard": dashboard,
 }

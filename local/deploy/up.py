@@ -24,6 +24,7 @@ ANSWERED_BY_NOTHING = {
     "pulumi:providers:kubernetes": "local pods are processes of this machine",
     "aws:wafv2/webAcl:WebAcl": "the emulator listens on loopback only, where no stranger calls",
     "aws:wafv2/webAclAssociation:WebAclAssociation": "as its WebAcl",
+    "aws:budgets/budget:Budget": "nothing is spent here",
 }
 
 

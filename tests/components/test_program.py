@@ -23,12 +23,28 @@ apigateway/restApi:RestApi api = sd-async-dev-api
 apigateway/stage:Stage api
 apigateway/usagePlan:UsagePlan default = sd-async-dev-default
 apigateway/usagePlanKey:UsagePlanKey default
+cloudwatch/dashboard:Dashboard stack
 cloudwatch/eventRule:EventRule outbox = sd-async-dev-outbox
 cloudwatch/eventTarget:EventTarget outbox
 cloudwatch/logGroup:LogGroup access = /aws/apigateway/sd-async-dev-api
 cloudwatch/logGroup:LogGroup api = /aws/lambda/sd-async-dev-api
 cloudwatch/logGroup:LogGroup dead-letter = /aws/lambda/sd-async-dev-dead-letter
 cloudwatch/logGroup:LogGroup outbox = /aws/lambda/sd-async-dev-outbox
+cloudwatch/metricAlarm:MetricAlarm api-faults-api = sd-async-dev-api-faults-api
+cloudwatch/metricAlarm:MetricAlarm dead-letters-sd15 = sd-async-dev-dead-letters-sd15
+cloudwatch/metricAlarm:MetricAlarm dead-letters-sdxl = sd-async-dev-dead-letters-sdxl
+cloudwatch/metricAlarm:MetricAlarm function-errors-api = sd-async-dev-function-errors-api
+cloudwatch/metricAlarm:MetricAlarm function-errors-dead-letter = sd-async-dev-function-errors-dead-letter
+cloudwatch/metricAlarm:MetricAlarm function-errors-outbox = sd-async-dev-function-errors-outbox
+cloudwatch/metricAlarm:MetricAlarm function-throttles-api = sd-async-dev-function-throttles-api
+cloudwatch/metricAlarm:MetricAlarm function-throttles-dead-letter = sd-async-dev-function-throttles-dead-letter
+cloudwatch/metricAlarm:MetricAlarm function-throttles-outbox = sd-async-dev-function-throttles-outbox
+cloudwatch/metricAlarm:MetricAlarm nobody-works-sd15 = sd-async-dev-nobody-works-sd15
+cloudwatch/metricAlarm:MetricAlarm nobody-works-sdxl = sd-async-dev-nobody-works-sdxl
+cloudwatch/metricAlarm:MetricAlarm oldest-job-sd15 = sd-async-dev-oldest-job-sd15
+cloudwatch/metricAlarm:MetricAlarm oldest-job-sdxl = sd-async-dev-oldest-job-sdxl
+cloudwatch/metricAlarm:MetricAlarm undelivered-jobs = sd-async-dev-undelivered-jobs
+cloudwatch/metricAlarm:MetricAlarm undelivered-results = sd-async-dev-undelivered-results
 dynamodb/table:Table jobs = sd-async-dev-jobs
 iam/role:Role api = sd-async-dev-api
 iam/role:Role dead-letter = sd-async-dev-dead-letter
@@ -61,8 +77,10 @@ s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfigurati
 s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration models
 s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration output
 s3/bucketVersioning:BucketVersioning models
+sns/topic:Topic alarms = sd-async-dev-alarms
 sns/topic:Topic jobs = sd-async-dev-jobs
 sns/topic:Topic results = sd-async-dev-results
+sns/topicPolicy:TopicPolicy alarms
 sns/topicPolicy:TopicPolicy jobs
 sns/topicPolicy:TopicPolicy results
 sns/topicSubscription:TopicSubscription jobs-sd15
@@ -126,6 +144,7 @@ def test_components_are_named_by_what_they_place(placed: Engine) -> None:
         ("sd:api:Api", "api"),
         ("sd:lambdas:Lambdas", "lambdas"),
         ("sd:messaging:Messaging", "messaging"),
+        ("sd:observability:Observability", "observability"),
         ("sd:storage:Storage", "storage"),
         ("sd:upkeep:Upkeep", "upkeep"),
     ]
@@ -143,6 +162,8 @@ def test_a_user_is_told_where_everything_is(placed: Engine) -> None:
         "jobs_topic_arn": "arn:aws:sns:us-west-2:123456789012:sd-async-dev-jobs",
         "results_topic_arn": "arn:aws:sns:us-west-2:123456789012:sd-async-dev-results",
         "queue_urls": {"sd15": f"{queues}-jobs-sd15", "sdxl": f"{queues}-jobs-sdxl"},
+        "dashboard_url": "https://us-west-2.console.aws.amazon.com/cloudwatch/home?region=us-west-2"
+        "#dashboards/dashboard/sd-async-dev",
         "dead_letter_queue_urls": {"sd15": f"{queues}-dead-sd15", "sdxl": f"{queues}-dead-sdxl"},
     }
 
@@ -183,7 +204,7 @@ def test_a_section_nobody_reads_is_refused() -> None:
 
 def test_no_policy_allows_every_action_or_every_resource(placed: Engine) -> None:
     found = documents(placed)
-    assert len(found) == 3 + 4 + 2 + 4 + 3  # policies of functions, roles, topics, queues, buckets
+    assert len(found) == 3 + 4 + 3 + 4 + 3  # policies of functions, roles, topics, queues, buckets
     for name, document in found.items():
         for statement in document["Statement"]:
             actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]

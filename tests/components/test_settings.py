@@ -141,6 +141,10 @@ REFUSED = [
         {"api": {"domain": {"name": "example.com", "zone_id": "Z1"}, "is_private": True}},
         "sd-async:api.domain: a private API has no name of its own here; leave out the one",
     ),
+    (
+        {"observability": {"budget_usd_per_month": 9}},
+        "sd-async:observability.budget_usd_per_month: tells nobody; name who is told in observability.emails.",
+    ),
     ({"storage": {"retention_days": 0}}, "sd-async:storage.retention_days: 0 is no whole number from 1 to 3650 days."),
     ({"storage": {"file_buckets": ["Up"]}}, "sd-async:storage.file_buckets[0]: Up is no bucket name: 3 to 63 of a-z"),
     ({"kubernetes": {"context": "a b"}}, "sd-async:kubernetes.context: a b is no context of a kubeconfig: 1 to 253"),
