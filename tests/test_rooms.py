@@ -33,7 +33,7 @@ PURE = ("settings", "naming", "addressing", "policies", "scaling", "alarms")
 # The rest of the pure files: settings' and the chart's own halves, the API's answer texts, the Lambda bundle (0008).
 PURE_FILES = (
     *PURE,
-    *(f"settings_{part}" for part in ("cluster", "platform", "runtimes")),
+    *(f"settings_{part}" for part in ("cluster", "docs", "platform", "runtimes")),
     *("schema", "chart_values", "answers", "bundle", "cluster_policies", "nodepools", "prices"),
 )
 PURE_MODULES = tuple(f"components.{name}" for name in PURE_FILES)
