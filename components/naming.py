@@ -29,3 +29,12 @@ def path_part(path: str) -> str:
     """Logical name of a path: `/v1/jobs/{id}` is `v1-jobs-by-id`."""
     parts = (f"by-{part[1:-1].rstrip('+')}" if part.startswith("{") else part for part in path.split("/") if part)
     return "-".join(parts)
+
+
+def cluster(settings: Settings) -> str:
+    return prefixed(settings)
+
+
+def discovery(settings: Settings) -> dict[str, str]:
+    """Tag by which Karpenter finds the subnets of its nodes."""
+    return {"karpenter.sh/discovery": cluster(settings)}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components import settings_platform
+from components import settings_cluster, settings_platform
 from components.schema import checked, read, refuse_unknown, shown, text
 from components.settings_cluster import ClusterSections
 from components.settings_platform import PlatformSections
@@ -127,6 +127,7 @@ def _conflicts(sections: Sections) -> Iterator[str]:
         if runtime.port == HEALTH_PORT:
             yield f"runtimes[{index}].port: {HEALTH_PORT} is the agent's own in the same pod; choose another."
     yield from settings_platform.conflicts(sections)
+    yield from settings_cluster.conflicts(sections)
     agent = sections.agent
     if agent.lease_s < 3 * agent.heartbeat_s:
         yield (

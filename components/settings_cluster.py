@@ -1,14 +1,45 @@
 """Settings of the cluster and of what it needs around it."""
 
 # ruff: noqa: RUF009 - `checked` is `dataclasses.field` with a check
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from components.schema import checked, nested, text
+from components import addressing
+from components.schema import checked, flag, many, nested, one_of, text, whole
+from components.settings_platform import LOG_RETENTION_DAYS
+
+# A node without a way out reaches these only through endpoints of the VPC: its registration, images, identity, logs,
+# metrics, queues and topics. Source: EKS user guide, "Deploy private clusters with limited internet access".
+NEEDED_WITHOUT_NAT = ("ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "logs", "sns", "sqs", "ssm", "sts")
+
+_cidr = text(r"\d{1,3}(\.\d{1,3}){3}/\d{1,2}", "range such as `10.0.0.0/16`")
+_subnet = text(r"subnet-[0-9a-f]{8,17}", "subnet id such as `subnet-0123456789abcdef0`")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings:
+    """The VPC. vpc_id: an existing one, with its subnets; nothing of it is changed, so its tags are the owner's.
+
+    zones: availability zones; GPUs are scarce, so more zones find more of them. nat: how private nodes reach the
+    internet; `single` is one gateway for all zones, `none` none at all. endpoints: services with an interface endpoint.
+    """
+
+    vpc_id: str | None = checked(text(r"vpc-[0-9a-f]{8,17}", "VPC id such as `vpc-0123456789abcdef0`"), None)
+    private_subnet_ids: tuple[str, ...] = checked(many(_subnet, 0, 6), ())
+    public_subnet_ids: tuple[str, ...] = checked(many(_subnet, 0, 6), ())
+    cidr: str = checked(_cidr, "10.0.0.0/16")
+    zones: int = checked(whole(2, addressing.MAX_ZONES), 3)
+    nat: str = checked(one_of("none", "single", "per-zone"), "single")
+    endpoints: tuple[str, ...] = checked(
+        many(text(r"[a-z0-9][a-z0-9.-]{1,40}", "service such as `ecr.api`"), 0, 30), ()
+    )
+    flow_logs: bool = checked(flag, default=False)
+    log_retention_days: int = checked(one_of(*LOG_RETENTION_DAYS), 30)
 
 
 @dataclass(frozen=True, kw_only=True)
 class KubernetesSettings:
-    """context: of the kubeconfig, where runtimes are released; None releases none."""
+    """context: of the kubeconfig, an existing cluster where runtimes are released; without it, see `cluster.create`."""
 
     context: str | None = checked(
         text(r"\S{1,253}", "context of a kubeconfig: 1 to 253 characters without spaces"), None
@@ -22,4 +53,30 @@ class KubernetesSettings:
 class ClusterSections:
     """The sections of this file, as the stack file names them."""
 
+    network: NetworkSettings = checked(nested(NetworkSettings), NetworkSettings())
     kubernetes: KubernetesSettings = checked(nested(KubernetesSettings), KubernetesSettings())
+
+
+def conflicts(sections: ClusterSections) -> Iterator[str]:
+    """What is wrong between settings of this file that are right by themselves."""
+    yield from _network_conflicts(sections.network)
+
+
+def _network_conflicts(network: NetworkSettings) -> Iterator[str]:
+    try:
+        addressing.vpc_range(network.cidr)
+    except addressing.LayoutError as error:
+        yield f"network.cidr: {error}"
+    if network.vpc_id and len(network.private_subnet_ids) < 2:
+        yield (
+            f"network.private_subnet_ids: {len(network.private_subnet_ids)} are given for {network.vpc_id} and EKS "
+            "wants subnets of at least 2 zones; list them."
+        )
+    if not network.vpc_id and (network.private_subnet_ids or network.public_subnet_ids):
+        yield "network: subnets are given without their VPC; add network.vpc_id, or remove them to have a new VPC."
+    missing = sorted(set(NEEDED_WITHOUT_NAT) - set(network.endpoints))
+    if not network.vpc_id and network.nat == "none" and missing:
+        yield (
+            f"network.endpoints: with nat `none` nodes have no way to {', '.join(missing)}; add these endpoints, or "
+            "set network.nat to single."
+        )

@@ -19,7 +19,7 @@ from pulumi.runtime.stack import Stack
 # The SDK deprecates classes of its own while it is imported.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
-    for module, loaded_by in (("lambda_", "Function"), ("s3", "Bucket")):
+    for module, loaded_by in (("lambda_", "Function"), ("s3", "Bucket"), ("ec2", "Vpc"), ("eks", "Addon")):
         getattr(importlib.import_module(f"pulumi_aws.{module}"), loaded_by)  # the modules are lazy
 
 Json = dict[str, Any]
@@ -58,6 +58,15 @@ _OUTPUTS: dict[str, Callable[[str, Json], Json]] = {
         "invokeUrl": f"https://{inputs['restApi']}.execute-api.{REGION}.amazonaws.com/{inputs['stageName']}",
     },
     "aws:apigateway/apiKey:ApiKey": lambda name, _: {"value": f"value-of-{name}"},
+}
+
+# What AWS's own functions say.
+_ANSWERS: Json = {
+    "aws:index/getAvailabilityZones:getAvailabilityZones": {
+        "id": REGION,
+        "names": [f"{REGION}{letter}" for letter in "abcd"],
+    },
+    "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT, "id": ACCOUNT},
 }
 
 
@@ -133,6 +142,8 @@ class Engine(mocks.MockMonitor, mocks.Mocks):
         return f"{name}-id", {"name": name, **inputs, **arn, **computed}
 
     def call(self, args: mocks.MockCallArgs) -> Any:
+        if args.token in _ANSWERS:
+            return _ANSWERS[args.token]
         raise NotImplementedError(f"this engine has no answer for the function {args.token}")
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the SDK's name
