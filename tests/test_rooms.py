@@ -62,6 +62,8 @@ ROOMS: dict[str, Room] = {
     "sd_async, client": Room(
         files=tuple(f"sd_async/{name}.py" for name in CLIENT), own=(CONTRACT, *CLIENT_MODULES), foreign=("httpx",)
     ),
+    # The client's command hands over to the operator's, where there is one (0082).
+    "sd_async, admin": Room(files=("sd_async/admin.py",), own=("sd_async.errors", "ops.cli")),
     "sd_async, command": Room(files=("sd_async/*.py",), own=("sd_async",), foreign=("click", "rich", STRUCTS)),
     "functions, routes": Room(files=("functions/api/routes.py", "functions/__init__.py", "functions/api/__init__.py")),
     "functions, store": Room(
@@ -114,6 +116,9 @@ ROOMS: dict[str, Room] = {
         foreign=(STRUCTS,),
     ),
     "agent, process": Room(files=("agent/__main__.py",), own=("agent", CONTRACT)),
+    "ops, command": Room(
+        files=("ops/cli.py",), own=("ops", *PURE_MODULES, CONTRACT), foreign=(*BOTO, "click", "rich", "yaml")
+    ),
     "ops": Room(files=("ops/*.py",), own=("ops", *PURE_MODULES, CONTRACT), foreign=BOTO),
     "local": Room(files=("local/*.py",), own=PROJECT, foreign=("*",)),
     "bench": Room(files=("bench/*.py",), own=PROJECT, foreign=("*",)),

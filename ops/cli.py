@@ -1,0 +1,99 @@
+"""`sd-async admin`: an operator's commands. Results go to stdout, progress to stderr."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import boto3
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+
+from ops import models
+from ops.errors import OpsError
+
+
+class Fault(click.ClickException):
+    """One sentence and exit code 2, as for everything that the caller can put right."""
+
+    exit_code = 2
+
+
+@click.group("sd-async admin", context_settings={"help_option_names": ["-h", "--help"]})
+def admin() -> None:
+    """What an operator does beside `pulumi up`; run it in the repository's folder."""
+
+
+@admin.group("models")
+def models_group() -> None:
+    """Models of the runtimes."""
+
+
+@models_group.command("push")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--runtime", required=True, help="Whose models they are; its folder in the bucket.")
+@click.option("--bucket", help="The models bucket; else the output `models_bucket` of the stack.")
+@click.option("--stack", help="Pulumi stack to ask for the bucket; else the selected one.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be sent.")
+@click.option("--endpoint-url", metavar="URL", help="S3 somewhere else than at AWS.")
+def push(
+    *, folder: Path, runtime: str, bucket: str | None, stack: str | None, dry_run: bool, endpoint_url: str | None
+) -> int:
+    """Send the models in DIR to the bucket: what changed, in parallel, checked by S3; a broken push goes on."""
+    try:
+        prefix = f"{runtime}/"
+        found = models.files(folder, prefix)
+        client = boto3.client("s3", endpoint_url=endpoint_url)
+        target = models.Bucket(client, bucket or stack_output("models_bucket", stack))
+        plan = target.plan(found, prefix)
+        if not dry_run:
+            _send(target, plan.changed)
+    except OpsError as error:
+        raise Fault(str(error)) from error
+    for model in plan.changed:
+        click.echo(f"{'would send' if dry_run else 'sent'}  {model.key}")
+    for model in plan.same:
+        click.echo(f"same  {model.key}")
+    for key in plan.extra:
+        click.echo(f"only there  {key}")
+    return 0
+
+
+def _send(target: models.Bucket, changed: Sequence[models.Model]) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        for model in changed:
+            task = progress.add_task(model.key, total=model.size_bytes)
+            target.push(model, partial(_advance, progress, task))
+
+
+def _advance(progress: Progress, task: TaskID, _key: str, sent: int) -> None:
+    progress.advance(task, sent)
+
+
+def stack_output(name: str, stack: str | None) -> str:
+    """An output of the deployed stack. Raises: OpsError, with another way to name it."""
+    chosen = ["--stack", stack] if stack else []
+    try:
+        done = subprocess.run(  # noqa: S603 - no shell, and the operator's own words
+            ["pulumi", "stack", "output", name, *chosen],  # noqa: S607 - the operator's own pulumi
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = str(getattr(error, "stderr", None) or error).strip()
+        raise OpsError(f"Pulumi does not tell {name} ({reason}); name it with --bucket.") from error
+    return done.stdout.strip()
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Exit code of `sd-async admin ARGUMENTS`. Raises: ClickException, for the caller to show."""
+    code = admin.main(list(arguments), prog_name="sd-async admin", standalone_mode=False)
+    return code if isinstance(code, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))
