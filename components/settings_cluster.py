@@ -12,7 +12,12 @@ from components.settings_platform import LOG_RETENTION_DAYS
 # metrics, queues and topics. Source: EKS user guide, "Deploy private clusters with limited internet access".
 NEEDED_WITHOUT_NAT = ("ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "logs", "sns", "sqs", "ssm", "sts")
 
+# Parts of the control plane (EKS user guide, "Send control plane logs to CloudWatch Logs").
+LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
+
 _cidr = text(r"\d{1,3}(\.\d{1,3}){3}/\d{1,2}", "range such as `10.0.0.0/16`")
+_principal = text(r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/\S{1,128}", "ARN of an IAM role or user")
+_version = text(r"v\d+\.\d+\.\d+-eksbuild\.\d+", "version of an add-on such as `v1.22.4-eksbuild.3`")
 _subnet = text(r"subnet-[0-9a-f]{8,17}", "subnet id such as `subnet-0123456789abcdef0`")
 
 
@@ -38,6 +43,41 @@ class NetworkSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AddonSettings:
+    """Versions of EKS's add-ons. The defaults belong to Kubernetes 1.36; `aws eks describe-addon-versions` has all."""
+
+    vpc_cni: str = checked(_version, "v1.22.4-eksbuild.3")
+    kube_proxy: str = checked(_version, "v1.36.0-eksbuild.21")
+    coredns: str = checked(_version, "v1.14.3-eksbuild.16")
+    pod_identity_agent: str = checked(_version, "v1.3.10-eksbuild.3")
+    mountpoint_s3: str = checked(_version, "v2.9.2-eksbuild.1")
+    metrics_server: str = checked(_version, "v0.9.0-eksbuild.5")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSettings:
+    """The EKS cluster. create: whether there is one; it is not made when `kubernetes.context` names another.
+
+    public_cidrs: who may reach the public endpoint. admins: roles and users with all rights, beside who made the
+    cluster. nodes, node_type: of the system's pods; an arm64 type. logs: parts of the control plane that write logs.
+    """
+
+    create: bool = checked(flag, default=True)
+    version: str = checked(text(r"1\.\d{2}", "Kubernetes version such as `1.36`"), "1.36")
+    public_access: bool = checked(flag, default=True)
+    private_access: bool = checked(flag, default=True)
+    public_cidrs: tuple[str, ...] = checked(many(_cidr, 1, 40), ("0.0.0.0/0",))
+    admins: tuple[str, ...] = checked(many(_principal, 0, 20), ())
+    logs: tuple[str, ...] = checked(many(one_of(*LOG_TYPES), 0, len(LOG_TYPES)), ("audit", "authenticator"))
+    log_retention_days: int = checked(one_of(*LOG_RETENTION_DAYS), 30)
+    nodes: int = checked(whole(1, 10), 2)
+    node_type: str = checked(
+        text(r"[a-z]+\d+g[a-z]*\.[a-z0-9]+", "arm64 instance type such as `t4g.medium`"), "t4g.medium"
+    )
+    addons: AddonSettings = checked(nested(AddonSettings), AddonSettings())
+
+
+@dataclass(frozen=True, kw_only=True)
 class KubernetesSettings:
     """context: of the kubeconfig, an existing cluster where runtimes are released; without it, see `cluster.create`."""
 
@@ -54,12 +94,15 @@ class ClusterSections:
     """The sections of this file, as the stack file names them."""
 
     network: NetworkSettings = checked(nested(NetworkSettings), NetworkSettings())
+    cluster: ClusterSettings = checked(nested(ClusterSettings), ClusterSettings())
     kubernetes: KubernetesSettings = checked(nested(KubernetesSettings), KubernetesSettings())
 
 
 def conflicts(sections: ClusterSections) -> Iterator[str]:
     """What is wrong between settings of this file that are right by themselves."""
     yield from _network_conflicts(sections.network)
+    if not sections.cluster.public_access and not sections.cluster.private_access:
+        yield "cluster.private_access: false, as public_access, leaves no way to the cluster; set one of them to true."
 
 
 def _network_conflicts(network: NetworkSettings) -> Iterator[str]:
