@@ -9,9 +9,11 @@ from pathlib import Path
 import boto3
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.table import Table
 
-from ops import models
+from ops import models, preflight, stacks
 from ops.errors import OpsError
 
 
@@ -24,6 +26,24 @@ class Fault(click.ClickException):
 @click.group("sd-async admin", context_settings={"help_option_names": ["-h", "--help"]})
 def admin() -> None:
     """What an operator does beside `pulumi up`; run it in the repository's folder."""
+
+
+@admin.command("preflight")
+@click.option("--stack", default="dev", show_default=True, help="Check Pulumi.<stack>.yaml.")
+@click.option("--endpoint-url", metavar="URL", help="AWS's APIs somewhere else than at AWS.")
+def preflight_command(*, stack: str, endpoint_url: str | None) -> int:
+    """Check the settings, this machine and the account before `pulumi up`; exit 1 when there is a problem."""
+    try:
+        settings = stacks.settings_of(Path.cwd(), stack)
+    except OpsError as error:
+        raise Fault(str(error)) from error
+    session = boto3.Session(region_name=settings.region)
+    found = preflight.findings(settings, lambda name: session.client(name, endpoint_url=endpoint_url))
+    table = Table("check", "", "found", "how to fix", box=None)
+    for row in found:
+        table.add_row(row.check, row.status, escape(row.found), escape(row.fix))
+    Console().print(table)
+    return 1 if any(row.status is preflight.Status.PROBLEM for row in found) else 0
 
 
 @admin.group("models")

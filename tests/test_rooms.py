@@ -117,7 +117,9 @@ ROOMS: dict[str, Room] = {
     ),
     "agent, process": Room(files=("agent/__main__.py",), own=("agent", CONTRACT)),
     "ops, command": Room(
-        files=("ops/cli.py",), own=("ops", *PURE_MODULES, CONTRACT), foreign=(*BOTO, "click", "rich", "yaml")
+        files=("ops/cli.py", "ops/stacks.py"),
+        own=("ops", *PURE_MODULES, CONTRACT),
+        foreign=(*BOTO, "click", "rich", "yaml"),
     ),
     "ops": Room(files=("ops/*.py",), own=("ops", *PURE_MODULES, CONTRACT), foreign=BOTO),
     "local": Room(files=("local/*.py",), own=PROJECT, foreign=("*",)),

@@ -59,7 +59,7 @@ def test_a_push_lists_what_it_sent_and_a_second_one_that_nothing_changed(
     [
         (("models", "push", "nowhere", "--runtime", "sd15", "--bucket", "b"), "nowhere is no folder; name the one"),
         (("models", "push", ".", "--bucket", "b"), "Missing option '--runtime'"),
-        (("models", "psuh"), "No such command 'psuh'"),
+        (("models", "pussh"), "No such command 'pussh'"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(arguments: tuple[str, ...], sentence: str) -> None:
