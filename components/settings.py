@@ -128,6 +128,7 @@ def _conflicts(sections: Sections) -> Iterator[str]:
             yield f"runtimes[{index}].port: {HEALTH_PORT} is the agent's own in the same pod; choose another."
     yield from settings_platform.conflicts(sections)
     yield from settings_cluster.conflicts(sections)
+    yield from _pool_conflicts(sections)
     agent = sections.agent
     if agent.lease_s < 3 * agent.heartbeat_s:
         yield (
@@ -136,3 +137,25 @@ def _conflicts(sections: Sections) -> Iterator[str]:
         )
     if sections.api.architecture == "host" and sections.endpoint_url is None:
         yield "api.architecture: host is for local mode, which sets endpoint_url; choose arm64 or x86_64."
+
+
+def _pool_conflicts(sections: Sections) -> Iterator[str]:
+    """Runtimes whose agents would wait for nodes that may never be."""
+    if sections.kubernetes.context or not sections.cluster.create:
+        return
+    pools = {pool.name: pool for pool in sections.karpenter.pools}
+    if len(pools) < len(sections.karpenter.pools):
+        yield "karpenter.pools: two have the same name; give each its own, since runtimes name them."
+    for index, runtime in enumerate(sections.runtimes):
+        if runtime.pool not in pools:
+            yield (
+                f"runtimes[{index}].pool: {runtime.pool} is none of karpenter.pools, {', '.join(pools)}; "
+                "choose one of them or add it there."
+            )
+    for name, pool in pools.items():
+        wanted = sum(runtime.scaling.max_replicas for runtime in sections.runtimes if runtime.pool == name)
+        if wanted > pool.spot_gpus + pool.on_demand_gpus:
+            yield (
+                f"karpenter.pools: {name} allows {pool.spot_gpus + pool.on_demand_gpus} GPUs and its runtimes' "
+                f"max_replicas ask for {wanted}; raise spot_gpus or on_demand_gpus, or lower max_replicas."
+            )

@@ -15,6 +15,11 @@ NEEDED_WITHOUT_NAT = ("ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "logs", "s
 # Parts of the control plane (EKS user guide, "Send control plane logs to CloudWatch Logs").
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 
+# Families with NVIDIA GPUs, from the cheapest of an hour; the last two have eight GPUs a node.
+EIGHT_GPU_FAMILIES = ("p4d", "p5")
+GPU_FAMILIES = ("g4dn", "g6", "g5", "g6e", *EIGHT_GPU_FAMILIES)
+DEFAULT_POOL = "gpu"
+
 _cidr = text(r"\d{1,3}(\.\d{1,3}){3}/\d{1,2}", "range such as `10.0.0.0/16`")
 _principal = text(r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/\S{1,128}", "ARN of an IAM role or user")
 _version = text(r"v\d+\.\d+\.\d+-eksbuild\.\d+", "version of an add-on such as `v1.22.4-eksbuild.3`")
@@ -78,6 +83,50 @@ class ClusterSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PoolSettings:
+    """GPU nodes of one kind, for the runtimes that name it; none exists while no job needs one.
+
+    families: several, since one family often has no capacity. max_gpus_per_node: 1 keeps to one GPU a node; p4d and
+    p5 have eight. spot_gpus, on_demand_gpus: most GPUs at once at each price, and so the most that a run-away spends;
+    0 for none. On-demand nodes start only where spot has none. max_vcpus: bound of the same kind, for each price.
+    """
+
+    name: str = checked(text(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?", "pool name: a letter, then up to 19 of a-z, 0-9, `-`"))
+    families: tuple[str, ...] = checked(many(one_of(*GPU_FAMILIES), 1, len(GPU_FAMILIES)), GPU_FAMILIES[:4])
+    max_gpus_per_node: int = checked(whole(1, 8, "GPUs"), 1)
+    spot_gpus: int = checked(whole(0, 1000, "GPUs"), 4)
+    on_demand_gpus: int = checked(whole(0, 1000, "GPUs"), 2)
+    max_vcpus: int = checked(whole(4, 20000, "vCPUs"), 128)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KarpenterSettings:
+    """GPU nodes. bottlerocket: version of their system. image_snapshot_id: a snapshot of a data volume with images.
+
+    data_volume_gib: for images and scratch where a node has no disk of its own. consolidate_after_s: how long an
+    empty node waits for the next job. expire_after_h: life of a node, after which a patched one takes its place.
+    """
+
+    version: str = checked(text(r"\d+\.\d+\.\d+", "version such as `1.14.1`"), "1.14.1")
+    bottlerocket: str = checked(text(r"\d+\.\d+\.\d+", "version such as `1.68.0`"), "1.68.0")
+    pools: tuple[PoolSettings, ...] = checked(many(nested(PoolSettings), 1, 10), (PoolSettings(name=DEFAULT_POOL),))
+    data_volume_gib: int = checked(whole(20, 16384, "GiB"), 100)
+    image_snapshot_id: str | None = checked(
+        text(r"snap-[0-9a-f]{8,17}", "snapshot id such as `snap-0123456789abcdef0`"), None
+    )
+    consolidate_after_s: int = checked(whole(0, 86400, "seconds"), 300)
+    expire_after_h: int = checked(whole(1, 8760, "hours"), 336)
+    dcgm_exporter: bool = checked(flag, default=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KedaSettings:
+    """The operator that counts jobs and sets the number of agents."""
+
+    version: str = checked(text(r"\d+\.\d+\.\d+", "version such as `2.21.1`"), "2.21.1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class KubernetesSettings:
     """context: of the kubeconfig, an existing cluster where runtimes are released; without it, see `cluster.create`."""
 
@@ -95,6 +144,8 @@ class ClusterSections:
 
     network: NetworkSettings = checked(nested(NetworkSettings), NetworkSettings())
     cluster: ClusterSettings = checked(nested(ClusterSettings), ClusterSettings())
+    karpenter: KarpenterSettings = checked(nested(KarpenterSettings), KarpenterSettings())
+    keda: KedaSettings = checked(nested(KedaSettings), KedaSettings())
     kubernetes: KubernetesSettings = checked(nested(KubernetesSettings), KubernetesSettings())
 
 
@@ -103,6 +154,19 @@ def conflicts(sections: ClusterSections) -> Iterator[str]:
     yield from _network_conflicts(sections.network)
     if not sections.cluster.public_access and not sections.cluster.private_access:
         yield "cluster.private_access: false, as public_access, leaves no way to the cluster; set one of them to true."
+    for index, pool in enumerate(sections.karpenter.pools):
+        yield from _pool_conflicts(f"karpenter.pools[{index}]", pool)
+
+
+def _pool_conflicts(key: str, pool: PoolSettings) -> Iterator[str]:
+    if pool.spot_gpus + pool.on_demand_gpus == 0:
+        yield f"{key}.spot_gpus: 0, as on_demand_gpus, allows no node at all; allow some GPUs, or remove the pool."
+    large = [family for family in pool.families if family in EIGHT_GPU_FAMILIES]
+    if large and pool.max_gpus_per_node < 8:
+        yield (
+            f"{key}.families: {', '.join(large)} have 8 GPUs a node and max_gpus_per_node is {pool.max_gpus_per_node}, "
+            "so that they would never be chosen; set it to 8 or remove them."
+        )
 
 
 def _network_conflicts(network: NetworkSettings) -> Iterator[str]:

@@ -34,13 +34,17 @@ class ScalingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeSettings:
-    """One runtime. name: also the value of the message attribute that leads to its queue. port: of its HTTP server."""
+    """One runtime. name: also the value of the message attribute that leads to its queue. port: of its HTTP server.
+
+    pool: of `karpenter.pools`, whose nodes it runs on.
+    """
 
     name: str = checked(_name)
     type: RuntimeType = checked(member(RuntimeType))
     image: str = checked(_image)
     port: int = checked(whole(1024, 65535))
     job_timeout_s: int = checked(whole(1, limits.MAX_TIMEOUT_S, "seconds"), 3600)
+    pool: str = checked(_name, "gpu")
     scaling: ScalingSettings = checked(nested(ScalingSettings), ScalingSettings())
 
 
