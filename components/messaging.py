@@ -23,7 +23,7 @@ class MessagingArgs:
 
 
 class Messaging(pulumi.ComponentResource):
-    """queues, dead_letter_queues: by the runtime's name."""
+    """queues, dead_letter_queues: by the runtime's name. outputs: of the stack."""
 
     def __init__(self, name: str, args: MessagingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("sd:messaging:Messaging", name, None, opts)
@@ -34,6 +34,12 @@ class Messaging(pulumi.ComponentResource):
         self.dead_letter_queues: dict[str, sqs.Queue] = {}
         for runtime in args.settings.runtimes:
             self._queues(runtime)
+        self.outputs: dict[str, pulumi.Input[object]] = {
+            "jobs_topic_arn": self.jobs_topic.arn,
+            "results_topic_arn": self.results_topic.arn,
+            "queue_urls": {name: queue.url for name, queue in self.queues.items()},
+            "dead_letter_queue_urls": {name: queue.url for name, queue in self.dead_letter_queues.items()},
+        }
         self.register_outputs({})
 
     def _topic(self, kind: str) -> sns.Topic:

@@ -38,3 +38,8 @@ def cluster(settings: Settings) -> str:
 def discovery(settings: Settings) -> dict[str, str]:
     """Tag by which Karpenter finds the subnets of its nodes."""
     return {"karpenter.sh/discovery": cluster(settings)}
+
+
+def tags(settings: Settings) -> dict[str, str]:
+    """Of everything that can be tagged; bills are split by them once they are activated as cost allocation tags."""
+    return {"project": settings.project, "stack": settings.stack, "managed-by": "pulumi"}

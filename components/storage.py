@@ -35,7 +35,10 @@ class Places(TypedDict):
 
 
 class Storage(pulumi.ComponentResource):
-    """Buckets for outputs, inputs and models, and the jobs table; places: names and ARNs for those who use them."""
+    """Buckets for outputs, inputs and models, and the jobs table; places: names and ARNs for those who use them.
+
+    outputs: of the stack.
+    """
 
     def __init__(self, name: str, args: StorageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("sd:storage:Storage", name, None, opts)
@@ -59,6 +62,12 @@ class Storage(pulumi.ComponentResource):
             output_bucket=self.output_bucket.bucket,
             output_bucket_arn=self.output_bucket.arn,
         )
+        self.outputs: dict[str, pulumi.Output[str]] = {
+            "output_bucket": self.output_bucket.bucket,
+            "input_bucket": self.input_bucket.bucket,
+            "models_bucket": self.models_bucket.bucket,
+            "jobs_table": self.jobs_table.name,
+        }
         self.register_outputs({})
 
     def _bucket(self, kind: str, rules: list[s3.BucketLifecycleConfigurationRuleArgsDict]) -> s3.Bucket:

@@ -21,6 +21,7 @@ KINDS: dict[str, Kind] = {**stores.KINDS, **messages.KINDS, **compute.KINDS, **g
 
 # Kinds that nothing answers here; each with what stands for it, so that nothing is skipped in silence.
 ANSWERED_BY_NOTHING = {
+    "pulumi:providers:aws": "every resource goes to the one emulator, whose tags nobody reads",
     "pulumi:providers:kubernetes": "local pods are processes of this machine",
     "aws:wafv2/webAcl:WebAcl": "the emulator listens on loopback only, where no stranger calls",
     "aws:wafv2/webAclAssociation:WebAclAssociation": "as its WebAcl",

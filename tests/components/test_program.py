@@ -134,7 +134,7 @@ def test_names_stay_what_they_are(placed: Engine) -> None:
         given = one.inputs.get("name")
         return f"{one.token.removeprefix('aws:')} {one.name}" + (f" = {given}" if given else "")
 
-    found = [one for one in placed.declared if one.is_custom and one.token not in NAMED_AFTER_ROWS]
+    found = [one for one in placed.declared if one.token.startswith("aws:") and one.token not in NAMED_AFTER_ROWS]
     assert sorted(map(line, found)) == NAMES.strip().splitlines()
 
 
@@ -148,6 +148,17 @@ def test_components_are_named_by_what_they_place(placed: Engine) -> None:
         ("sd:storage:Storage", "storage"),
         ("sd:upkeep:Upkeep", "upkeep"),
     ]
+
+
+def test_everything_at_aws_carries_the_stacks_tags_by_its_provider(placed: Engine) -> None:
+    provider = placed.named("pulumi:providers:aws", "aws")
+    assert provider.inputs["region"] == "us-west-2"
+    tags = provider.inputs["defaultTags"]
+    tags = json.loads(tags) if isinstance(tags, str) else tags
+    assert tags == {"tags": {"project": "sd-async", "stack": "dev", "managed-by": "pulumi"}}
+    resources = [one for one in placed.declared if one.token.startswith("aws:")]
+    assert len(resources) > 80
+    assert not [one.name for one in resources if not one.provider.startswith(provider.urn)]
 
 
 def test_a_user_is_told_where_everything_is(placed: Engine) -> None:
