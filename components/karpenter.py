@@ -101,7 +101,7 @@ class Karpenter(pulumi.ComponentResource):
     def _rule(self, label: str, source: str, detail: str) -> cloudwatch.EventRule:
         return cloudwatch.EventRule(
             f"interruption-{label}",
-            name=naming.prefixed(self._settings, "interruption", label),
+            name=naming.prefixed(self._settings, "interrupt", label),
             event_pattern=json.dumps({"source": [source], "detail-type": [detail]}),
             opts=self._below,
         )

@@ -14,8 +14,9 @@ from components.settings_platform import PlatformSections
 from components.settings_runtimes import DEFAULT_PORTS, HEALTH_PORT, RuntimeSections
 from sd_async.contract.jobs import RuntimeType
 
-# The shortest limit of what is named after the stack is 64 (IAM roles, functions); the parts after it are below 24.
-MAX_PREFIX_CHARS = 40
+# The shortest limit of what is named after the stack is 64 (IAM roles, functions); the longest part after it, of a
+# runtime's agents, has 26.
+MAX_PREFIX_CHARS = 37
 
 
 class SettingsError(ValueError):

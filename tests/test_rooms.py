@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PROJECT = ("__main__", "agent", "bench", "components", "functions", "local", "ops", "sd_async", "tests")
+PROJECT = ("__main__", "agent", "bench", "components", "functions", "local", "ops", "program", "sd_async", "tests")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,8 @@ SERVICE = ("drafts", "env", "openapi", "ports", "publish", "routes", "service", 
 
 ROOMS: dict[str, Room] = {
     # A program reads its stack and exports its outputs through pulumi itself (0008).
-    "program": Room(files=("__main__.py",), own=("components",), foreign=PULUMI),
+    # and what is too long for its page stands in program/ (0070).
+    "program": Room(files=("__main__.py", "program/*.py"), own=("components", "program"), foreign=PULUMI),
     "components, pure": Room(
         files=("components/__init__.py", *(f"components/{name}.py" for name in PURE_FILES)),
         own=(*PURE_MODULES, CONTRACT),

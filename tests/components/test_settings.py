@@ -138,8 +138,8 @@ REFUSED = [
     ({"api": {"clients": [{"name": "a", "quota": 0}]}}, "sd-async:api.clients[0].quota: 0 is no whole number from 1"),
     ({"api": {"domain": {"name": "example.com"}}}, "sd-async:api.domain: has neither certificate_arn nor zone_id"),
     (
-        {"api": {"domain": {"name": "example.com", "zone_id": "Z1"}, "is_private": True}},
-        "sd-async:api.domain: a private API has no name of its own here; leave out the one",
+        {"api": {"domain": {"name": "example.com", "zone_id": "Z1"}, "vpc_endpoint_id": "vpce-01234567"}},
+        "sd-async:api.domain: a private API has no name of its own here; leave out api.domain",
     ),
     (
         {"observability": {"budget_usd_per_month": 9}},
@@ -193,7 +193,7 @@ def test_a_name_that_would_not_fit_in_awss_names_is_refused_before_aws_does() ->
     stack_name = "a" * (MAX_PREFIX_CHARS - len("sd-async-"))
     assert parse("sd-async", stack_name, CONFIG)
     [found] = problems(CONFIG, stack_name=f"{stack_name}a")
-    assert f"has 41 characters and {MAX_PREFIX_CHARS} fit" in found
+    assert f"has {MAX_PREFIX_CHARS + 1} characters and {MAX_PREFIX_CHARS} fit" in found
 
 
 @pytest.mark.parametrize("stack_name", ["Dev", "a.b", "a_b", "1", ""])
