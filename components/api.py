@@ -31,15 +31,11 @@ ACCESS_LOG = {
 
 @dataclass(frozen=True)
 class ApiArgs:
-    """The function that serves every route, as API Gateway must call it.
-
-    vpc_endpoint: of `execute-api`, by which alone a private API is reached.
-    """
+    """The function that serves every route, as API Gateway must call it."""
 
     settings: Settings
     function: pulumi.Input[str]
     function_invoke_arn: pulumi.Input[str]
-    vpc_endpoint: pulumi.Input[str] | None = None
 
 
 class Api(pulumi.ComponentResource):
@@ -60,7 +56,8 @@ class Api(pulumi.ComponentResource):
         self._resources: dict[str, pulumi.Output[str]] = {"": self.rest_api.root_resource_id}
         placed: list[pulumi.Resource] = [self._integration(route) for route in ROUTES]
         placed += [self._answer(answer) for answer in answers.ANSWERS]
-        placed += [] if args.vpc_endpoint is None else [self._door(args.vpc_endpoint)]
+        endpoint = args.settings.api.vpc_endpoint_id
+        placed += [self._door(endpoint)] if endpoint else []
         lambda_.Permission(
             "api",
             action="lambda:InvokeFunction",
@@ -73,13 +70,11 @@ class Api(pulumi.ComponentResource):
         self.register_outputs({})
 
     def _reach(self) -> apigateway.RestApiEndpointConfigurationArgsDict:
-        if self._args.vpc_endpoint is None:
-            return {"types": "REGIONAL"}
-        return {"types": "PRIVATE", "vpc_endpoint_ids": [self._args.vpc_endpoint]}
+        endpoint = self._args.settings.api.vpc_endpoint_id
+        return {"types": "PRIVATE", "vpc_endpoint_ids": [endpoint]} if endpoint else {"types": "REGIONAL"}
 
-    def _door(self, vpc_endpoint: pulumi.Input[str]) -> apigateway.RestApiPolicy:
-        known = pulumi.Output.all(self.rest_api.execution_arn, vpc_endpoint)
-        policy = known.apply(lambda both: json.dumps(policies.private_api(both[0], both[1])))
+    def _door(self, vpc_endpoint: str) -> apigateway.RestApiPolicy:
+        policy = self.rest_api.execution_arn.apply(lambda arn: json.dumps(policies.private_api(arn, vpc_endpoint)))
         return apigateway.RestApiPolicy("api", rest_api_id=self.rest_api.id, policy=policy, opts=self._child)
 
     def _resource(self, path: str) -> pulumi.Output[str]:
@@ -135,7 +130,7 @@ class Api(pulumi.ComponentResource):
             triggers={
                 "rows": fingerprint(ROUTES, answers.ANSWERS),
                 "function": self._args.function_invoke_arn,
-                "access": f"{self._args.settings.api.iam_auth} {self._args.settings.api.is_private}",
+                "access": f"{self._args.settings.api.iam_auth} {self._args.settings.api.vpc_endpoint_id}",
             },
             opts=pulumi.ResourceOptions(parent=self, depends_on=placed),
         )

@@ -14,6 +14,7 @@ LOG_RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 
 _client = text(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?", "client name: a letter, then up to 31 of a-z, 0-9 and inner `-`")
 _domain = text(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", "domain name such as `images.example.com`")
 _certificate = text(r"arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/[0-9a-f-]{36}", "ARN of an ACM certificate")
+_endpoint = text(r"vpce-[0-9a-f]{8,17}", "endpoint id such as `vpce-0123456789abcdef0`")
 _email = text(r"[^@\s]{1,64}@[^@\s]{1,190}", "mail address")
 _zone = text(r"Z[A-Z0-9]{1,31}", "id of a Route 53 hosted zone, such as `Z0123456789ABCDEFGHIJ`")
 _bucket = text(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "bucket name: 3 to 63 of a-z, 0-9, `.` and `-`")
@@ -54,7 +55,7 @@ class ApiSettings:
     (the defaults are the public sample's; 10,000 and 5,000 are a region's quota).
     url_expiry_s: life of presigned URLs; they die with the credentials that signed them, 12 h at the latest.
     iam_auth: requests must be signed by an IAM principal too, beside the key. waf: AWS WAF in front, by AWS's rules.
-    is_private: reached from the VPC only.
+    vpc_endpoint_id: of an interface endpoint for `execute-api`, through which alone the API is then reached.
     """
 
     architecture: str = checked(one_of("arm64", "x86_64", "host"), "arm64")
@@ -69,7 +70,7 @@ class ApiSettings:
     )
     iam_auth: bool = checked(flag, default=False)
     waf: bool = checked(flag, default=False)
-    is_private: bool = checked(flag, default=False)
+    vpc_endpoint_id: str | None = checked(_endpoint, None)
     domain: DomainSettings | None = checked(optional(DomainSettings), None)
 
 
@@ -118,5 +119,5 @@ def conflicts(sections: PlatformSections) -> Iterator[str]:
     watch = sections.observability
     if watch.budget_usd_per_month is not None and not watch.emails:
         yield "observability.budget_usd_per_month: tells nobody; name who is told in observability.emails."
-    if domain and sections.api.is_private:
-        yield "api.domain: a private API has no name of its own here; leave out the one or set api.is_private to false."
+    if domain and sections.api.vpc_endpoint_id:
+        yield "api.domain: a private API has no name of its own here; leave out api.domain or api.vpc_endpoint_id."

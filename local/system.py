@@ -16,7 +16,7 @@ from local.emulator import Emulator
 from local.processes import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
-HERE = {"architecture": "host", "domain": None, "is_private": None, "iam_auth": None}
+HERE = {"architecture": "host", "domain": None, "vpc_endpoint_id": None, "iam_auth": None}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,7 +69,7 @@ def test_the_deployment_is_made_again_when_routes_answers_or_function_change(pla
     assert deployment["triggers"] == {
         "rows": fingerprint(ROUTES, ANSWERS),
         "function": "arn:invoke",
-        "access": "False False",
+        "access": "False None",
     }
     assert len({fingerprint(ROUTES, ANSWERS), fingerprint(ROUTES[:-1], ANSWERS), fingerprint(ROUTES, ANSWERS[1:])}) == 3
 
@@ -107,13 +107,13 @@ def test_signed_requests_can_be_asked_for_beside_the_key() -> None:
 
 
 def test_a_private_api_opens_to_its_vpc_endpoint_only_and_before_it_is_served() -> None:
-    args = ApiArgs(stack(api={"is_private": True}), "function", "arn:invoke", "vpce-1")
+    args = ApiArgs(stack(api={"vpc_endpoint_id": "vpce-01234567"}), "function", "arn:invoke")
     placed = build(lambda: Api("api", args))
     [api] = placed.inputs("aws:apigateway/restApi:RestApi")
-    assert api["endpointConfiguration"] == {"types": "PRIVATE", "vpcEndpointIds": ["vpce-1"]}
+    assert api["endpointConfiguration"] == {"types": "PRIVATE", "vpcEndpointIds": ["vpce-01234567"]}
     policy = placed.named("aws:apigateway/restApiPolicy:RestApiPolicy", "api")
     [statement] = json.loads(policy.inputs["policy"])["Statement"]
-    assert statement["Condition"] == {"StringEquals": {"aws:SourceVpce": "vpce-1"}}
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceVpce": "vpce-01234567"}}
     assert statement["Resource"] == "arn:aws:execute-api:us-west-2:123456789012:sd-async-dev-api-id/*"
     assert placed.waits_for(placed.named(DEPLOYMENT, "api"), policy)
 
