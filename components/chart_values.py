@@ -6,6 +6,8 @@ from typing import Any
 from components.settings import Settings
 from components.settings_runtimes import HEALTH_PORT, RuntimeSettings
 
+POOL_LABEL = "sd-async/pool"  # of GPU nodes: which of `karpenter.pools` they belong to
+
 # After its longest job an agent still stores the outputs, records the end and tells of it (DESIGN, "The cluster").
 GRACE_MARGIN_S = 120
 
@@ -24,7 +26,9 @@ class RuntimeAddresses:
 def values_for(settings: Settings, runtime: RuntimeSettings, addresses: RuntimeAddresses) -> dict[str, Any]:
     """What `helm/sd-runtime/VALUES.md` describes, as far as the stack decides it; the rest are the chart's defaults."""
     agent = settings.agent
-    return {
+    # Nodes of an existing cluster are its owner's, with labels that the stack does not know
+    nodes = {} if settings.kubernetes.context else {"nodeSelector": {POOL_LABEL: runtime.pool}}
+    return nodes | {
         "runtime": {
             "name": runtime.name,
             "type": runtime.type.value,

@@ -170,7 +170,7 @@ def _identity(arns: ControllerArns) -> Document:
         allow(["iam:PassRole"], [arns.node_role])
         | {"Condition": {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}},
         allow(["iam:GetInstanceProfile"], [arns.instance_profile]),
-        allow(["iam:ListInstanceProfiles"], [f"arn:{name}:iam::{arns.account}:instance-profile/*"]),
+        allow(["iam:ListInstanceProfiles"], ["*"]),  # it knows no resource (Service Authorization Reference, IAM)
         allow(["eks:DescribeCluster"], [f"arn:{name}:eks:{region}:{arns.account}:cluster/{arns.cluster}"]),
     )
 

@@ -3,14 +3,13 @@
 from typing import Any
 
 from components import naming
-from components.chart_values import GRACE_MARGIN_S
+from components.chart_values import GRACE_MARGIN_S, POOL_LABEL
 from components.settings import Settings
 from components.settings_cluster import PoolSettings
 
 Json = dict[str, Any]
 
 NODE_CLASS = "sd-async"
-POOL_LABEL = "sd-async/pool"
 GPU_TAINT = {"key": "nvidia.com/gpu", "value": "true", "effect": "NoSchedule"}
 
 # After its last pod's grace a node still detaches volumes and leaves the cluster.
