@@ -9,6 +9,7 @@ from pulumi_aws import Provider as Aws
 from components import bundle, naming, settings
 from components.access import Access, AccessArgs
 from components.api import Api, ApiArgs
+from components.images import Images, ImagesArgs
 from components.lambdas import Lambdas, LambdasArgs
 from components.messaging import Messaging, MessagingArgs
 from components.observability import Observability, ObservabilityArgs
@@ -33,6 +34,7 @@ stage = api.stage
 access = Access("access", AccessArgs(stack, api.rest_api.id, stage.stage_name, stage.arn, stage.invoke_url), tagged)
 upkeep = UpkeepArgs(stack, lambdas.outbox.name, lambdas.outbox.arn, lambdas.dead_letter.name, dead_letter_arns)
 Upkeep("upkeep", upkeep, tagged)
+images = Images("images", ImagesArgs(stack), tagged)
 watched = Observability("observability", ObservabilityArgs(stack), tagged)
 
 outputs = {}
@@ -46,6 +48,7 @@ pulumi.export("api_endpoint", access.endpoint)
 pulumi.export("api_keys", pulumi.Output.secret(access.keys))
 for name, value in {**storage.outputs, **messaging.outputs}.items():
     pulumi.export(name, value)
+pulumi.export("image_repositories", images.urls)
 pulumi.export("dashboard_url", watched.dashboard_url)
 for name, value in outputs.items():
     pulumi.export(name, value)

@@ -16,6 +16,11 @@ def dead_letter_queue(settings: Settings, runtime: str) -> str:
     return prefixed(settings, "dead", runtime)
 
 
+def repository(settings: Settings, image: str) -> str:
+    """`sd-async-dev/agent`, so that a registry's list is sorted by stack."""
+    return f"{prefixed(settings)}/{image}"
+
+
 def function_log_group(function: str) -> str:
     """The group that Lambda would make by itself, without an end to what it keeps."""
     return f"/aws/lambda/{function}"
@@ -43,3 +48,8 @@ def discovery(settings: Settings) -> dict[str, str]:
 def tags(settings: Settings) -> dict[str, str]:
     """Of everything that can be tagged; bills are split by them once they are activated as cost allocation tags."""
     return {"project": settings.project, "stack": settings.stack, "managed-by": "pulumi"}
+
+
+def volume_handle(settings: Settings, runtime: str) -> str:
+    """Handle of a runtime's model volume, of which a cluster may have no second."""
+    return f"{cluster(settings)}-models-{runtime}"

@@ -97,11 +97,23 @@ class ObservabilitySettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImagesSettings:
+    """Repositories for the agent's and the runtimes' images; which image runs is said by each `image` setting.
+
+    keep: images in each repository; older ones expire, so keep more than you may want to go back to.
+    """
+
+    repositories: bool = checked(flag, default=True)
+    keep: int = checked(whole(2, 1000, "images"), 20)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlatformSections:
     """The sections of this file, as the stack file names them."""
 
     api: ApiSettings = checked(nested(ApiSettings), ApiSettings())
     storage: StorageSettings = checked(nested(StorageSettings), StorageSettings())
+    images: ImagesSettings = checked(nested(ImagesSettings), ImagesSettings())
     observability: ObservabilitySettings = checked(nested(ObservabilitySettings), ObservabilitySettings())
 
 

@@ -1,4 +1,4 @@
-"""Buckets and tables."""
+"""Buckets, tables and image repositories."""
 
 from local.deploy.aws import Aws, Json, Kind, Made, named, pascal
 
@@ -79,6 +79,21 @@ def table(aws: Aws, name: str, given: Json) -> Made:
     return label, {"name": label, "arn": aws.arn("dynamodb", f"table/{label}")}
 
 
+def repository(aws: Aws, name: str, given: Json) -> Made:
+    label = named(name, given)
+    made = aws.client("ecr").create_repository(
+        repositoryName=label,
+        imageTagMutability=given["imageTagMutability"],
+        imageScanningConfiguration=given["imageScanningConfiguration"],
+    )["repository"]
+    return label, {"name": label, "arn": made["repositoryArn"], "repositoryUrl": made["repositoryUri"]}
+
+
+def repository_lifecycle(aws: Aws, _name: str, given: Json) -> Made:
+    aws.client("ecr").put_lifecycle_policy(repositoryName=given["repository"], lifecyclePolicyText=given["policy"])
+    return given["repository"], {}
+
+
 KINDS: dict[str, Kind] = {
     "aws:s3/bucket:Bucket": bucket,
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": bucket_access,
@@ -87,4 +102,6 @@ KINDS: dict[str, Kind] = {
     "aws:s3/bucketPolicy:BucketPolicy": bucket_policy,
     "aws:s3/bucketVersioning:BucketVersioning": bucket_versioning,
     "aws:dynamodb/table:Table": table,
+    "aws:ecr/repository:Repository": repository,
+    "aws:ecr/lifecyclePolicy:LifecyclePolicy": repository_lifecycle,
 }

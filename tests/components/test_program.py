@@ -46,6 +46,12 @@ cloudwatch/metricAlarm:MetricAlarm oldest-job-sdxl = sd-async-dev-oldest-job-sdx
 cloudwatch/metricAlarm:MetricAlarm undelivered-jobs = sd-async-dev-undelivered-jobs
 cloudwatch/metricAlarm:MetricAlarm undelivered-results = sd-async-dev-undelivered-results
 dynamodb/table:Table jobs = sd-async-dev-jobs
+ecr/lifecyclePolicy:LifecyclePolicy a1111
+ecr/lifecyclePolicy:LifecyclePolicy agent
+ecr/lifecyclePolicy:LifecyclePolicy comfyui
+ecr/repository:Repository a1111 = sd-async-dev/a1111
+ecr/repository:Repository agent = sd-async-dev/agent
+ecr/repository:Repository comfyui = sd-async-dev/comfyui
 iam/role:Role api = sd-async-dev-api
 iam/role:Role dead-letter = sd-async-dev-dead-letter
 iam/role:Role gateway-logs = sd-async-dev-gateway-logs
@@ -142,6 +148,7 @@ def test_components_are_named_by_what_they_place(placed: Engine) -> None:
     assert sorted((one.token, one.name) for one in placed.declared if not one.is_custom) == [
         ("sd:access:Access", "access"),
         ("sd:api:Api", "api"),
+        ("sd:images:Images", "images"),
         ("sd:lambdas:Lambdas", "lambdas"),
         ("sd:messaging:Messaging", "messaging"),
         ("sd:observability:Observability", "observability"),
@@ -173,6 +180,10 @@ def test_a_user_is_told_where_everything_is(placed: Engine) -> None:
         "jobs_topic_arn": "arn:aws:sns:us-west-2:123456789012:sd-async-dev-jobs",
         "results_topic_arn": "arn:aws:sns:us-west-2:123456789012:sd-async-dev-results",
         "queue_urls": {"sd15": f"{queues}-jobs-sd15", "sdxl": f"{queues}-jobs-sdxl"},
+        "image_repositories": {
+            name: f"123456789012.dkr.ecr.us-west-2.amazonaws.com/sd-async-dev/{name}"
+            for name in ("agent", "comfyui", "a1111")
+        },
         "dashboard_url": "https://us-west-2.console.aws.amazon.com/cloudwatch/home?region=us-west-2"
         "#dashboards/dashboard/sd-async-dev",
         "dead_letter_queue_urls": {"sd15": f"{queues}-dead-sd15", "sdxl": f"{queues}-dead-sdxl"},

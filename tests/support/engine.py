@@ -50,6 +50,9 @@ _OUTPUTS: dict[str, Callable[[str, Json], Json]] = {
         "rootResourceId": f"{name}-root",
         "executionArn": f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{name}-id",
     },
+    "aws:ecr/repository:Repository": lambda name, _: {
+        "repositoryUrl": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{name}"
+    },
     "aws:acm/certificate:Certificate": lambda name, _: {
         "arn": f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/{name}",
         "domainValidationOptions": [
