@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from ops import models, preflight, stacks
+from ops import leaks, models, preflight, stacks
 from ops.errors import OpsError
 
 
@@ -44,6 +44,23 @@ def preflight_command(*, stack: str, endpoint_url: str | None) -> int:
         table.add_row(row.check, row.status, escape(row.found), escape(row.fix))
     Console().print(table)
     return 1 if any(row.status is preflight.Status.PROBLEM for row in found) else 0
+
+
+@admin.command("leaks")
+@click.option("--stack", default="dev", show_default=True, help="Look for what belongs to Pulumi.<stack>.yaml.")
+@click.option("--endpoint-url", metavar="URL", help="AWS's APIs somewhere else than at AWS.")
+def leaks_command(*, stack: str, endpoint_url: str | None) -> int:
+    """List what is left of a stack at AWS: nothing, after `pulumi destroy`. Exit 1 when there is something."""
+    try:
+        settings = stacks.settings_of(Path.cwd(), stack)
+        session = boto3.Session(region_name=settings.region)
+        found = leaks.leaks(settings, lambda name: session.client(name, endpoint_url=endpoint_url))
+    except OpsError as error:
+        raise Fault(str(error)) from error
+    for leak in found:
+        click.echo(f"{leak.arn}  ({leak.reason})")
+    click.echo(f"{len(found)} left of {settings.project}-{settings.stack} in {settings.region}", err=True)
+    return 1 if found else 0
 
 
 @admin.group("models")
