@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from ops import leaks, models, preflight, stacks
+from ops import drain, leaks, models, preflight, stacks
 from ops.errors import OpsError
 
 
@@ -61,6 +61,35 @@ def leaks_command(*, stack: str, endpoint_url: str | None) -> int:
         click.echo(f"{leak.arn}  ({leak.reason})")
     click.echo(f"{len(found)} left of {settings.project}-{settings.stack} in {settings.region}", err=True)
     return 1 if found else 0
+
+
+@admin.command("drain")
+@click.option("--stack", default="dev", show_default=True, help="Drain what belongs to Pulumi.<stack>.yaml.")
+@click.option("--timeout", "timeout_s", type=click.IntRange(min=0), default=3600, show_default=True, help="Seconds.")
+@click.option("--resume", is_flag=True, help="Take jobs again.")
+@click.option("--endpoint-url", metavar="URL", help="AWS's APIs somewhere else than at AWS.")
+def drain_command(*, stack: str, timeout_s: int, resume: bool, endpoint_url: str | None) -> int:
+    """Take no more jobs and wait until all are done, before `pulumi destroy`. Exit 1 when some are left in time."""
+    try:
+        settings = stacks.settings_of(Path.cwd(), stack)
+        session = boto3.Session(region_name=settings.region)
+        draining = drain.Drain(
+            settings, lambda name: session.client(name, endpoint_url=endpoint_url), drain.SystemClock()
+        )
+        if resume:
+            draining.open()
+            return 0
+        draining.close()
+        is_empty = draining.wait(timeout_s, _tell_counts)
+    except OpsError as error:
+        raise Fault(str(error)) from error
+    left = "nothing is left to do" if is_empty else "there are jobs left; `--resume` takes new ones again"
+    click.echo(f"{settings.project}-{settings.stack} takes no jobs; {left}", err=True)
+    return 0 if is_empty else 1
+
+
+def _tell_counts(counts: Mapping[str, drain.Count]) -> None:
+    click.echo("  ".join(f"{name}: {each.waiting} wait, {each.running} run" for name, each in counts.items()), err=True)
 
 
 @admin.group("models")
