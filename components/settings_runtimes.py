@@ -33,6 +33,17 @@ class ScalingSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """Where a runtime's models come from. mode: `mount` is its folder of the models bucket, `image` its own image.
+
+    cache_gib: most that a node keeps of them on its disk.
+    """
+
+    mode: str = checked(one_of("mount", "image"), "mount")
+    cache_gib: int = checked(whole(1, 10000, "GiB"), 50)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RuntimeSettings:
     """One runtime. name: also the value of the message attribute that leads to its queue. port: of its HTTP server.
 
@@ -45,6 +56,7 @@ class RuntimeSettings:
     port: int = checked(whole(1024, 65535))
     job_timeout_s: int = checked(whole(1, limits.MAX_TIMEOUT_S, "seconds"), 3600)
     pool: str = checked(_name, "gpu")
+    models: ModelSettings = checked(nested(ModelSettings), ModelSettings())
     scaling: ScalingSettings = checked(nested(ScalingSettings), ScalingSettings())
 
 

@@ -30,11 +30,15 @@ class Platform:
 
 @dataclass(frozen=True)
 class Base:
-    """Where runtimes go. nodes: what their releases wait for. operator: what their ScaledObjects wait for."""
+    """Where runtimes go. nodes: what their releases wait for. operator: what their ScaledObjects wait for.
+
+    claims: of the volumes with their models, by runtime.
+    """
 
     provider: Provider
     nodes: list[pulumi.Resource]
     operator: list[pulumi.Resource]
+    claims: dict[str, str]
 
 
 def place(platform: Platform) -> dict[str, pulumi.Input[str]]:
@@ -42,7 +46,7 @@ def place(platform: Platform) -> dict[str, pulumi.Input[str]]:
     settings = platform.settings
     outputs: dict[str, pulumi.Input[str]] = {}
     if settings.kubernetes.context:
-        base = Base(Provider("kubernetes", context=settings.kubernetes.context), [], [])
+        base = Base(Provider("kubernetes", context=settings.kubernetes.context), [], [], {})
     elif settings.cluster.create:
         base, outputs = _new_cluster(platform)
     else:
@@ -57,6 +61,7 @@ def _new_cluster(platform: Platform) -> tuple[Base, dict[str, pulumi.Input[str]]
     from components.cluster import Cluster, ClusterArgs  # noqa: PLC0415 - see above
     from components.karpenter import GpuNodes, GpuNodesArgs, Karpenter, KarpenterArgs  # noqa: PLC0415 - see above
     from components.keda_operator import KedaOperator, KedaOperatorArgs  # noqa: PLC0415 - see above
+    from components.models import ModelVolumes, ModelVolumesArgs  # noqa: PLC0415 - see above
     from components.network import Network, NetworkArgs  # noqa: PLC0415 - see above
 
     settings, tagged = platform.settings, platform.tagged
@@ -80,13 +85,18 @@ def _new_cluster(platform: Platform) -> tuple[Base, dict[str, pulumi.Input[str]]
         "keda", KedaOperatorArgs(settings=settings, cluster=cluster.name, queue_arns=queue_arns), in_cluster
     )
     access = [bound for runtime in settings.runtimes for bound in _access(platform, runtime, cluster.name, in_cluster)]
+    models = ModelVolumes(
+        "models",
+        ModelVolumesArgs(settings=settings, models_bucket=platform.storage.models_bucket.bucket),
+        in_cluster,
+    )
     nodes = GpuNodes(
         "gpu-nodes",
         GpuNodesArgs(settings=settings, instance_profile=karpenter.instance_profile),
-        _after(inside, karpenter, *access),
+        _after(inside, karpenter, models, *access),
     )
     outputs: dict[str, pulumi.Input[str]] = {"cluster_name": cluster.name, "kubeconfig": cluster.kubeconfig}
-    return Base(provider, [nodes], [keda]), outputs
+    return Base(provider, [nodes], [keda], models.claims), outputs
 
 
 def _access(
@@ -123,6 +133,7 @@ def _release(platform: Platform, runtime: RuntimeSettings, base: Base) -> None:
             output_bucket=storage.output_bucket.bucket,
             input_bucket=storage.input_bucket.bucket,
             results_topic_arn=messaging.results_topic.arn,
+            models_claim=base.claims.get(runtime.name, ""),
         ),
         _after(opts, *base.nodes),
     )

@@ -61,7 +61,8 @@ def test_agents_keep_their_rights_queue_and_buckets_until_their_node_is_gone(pla
     assert_goes_before(placed, of(placed, POOL), rights)
     queues = [placed.named("aws:sqs/queue:Queue", f"jobs-{name}") for name in ("sd15", "sdxl")]
     kept = [*queues, placed.named("aws:dynamodb/table:Table", "jobs"), *of(placed, "aws:s3/bucket:Bucket")]
-    assert_goes_before(placed, of(placed, POOL), kept)
+    volumes = of(placed, "kubernetes:core/v1:PersistentVolumeClaim")
+    assert_goes_before(placed, of(placed, POOL), [*kept, *volumes])
 
 
 def test_controllers_go_before_the_cluster_and_the_cluster_before_its_network(placed: Engine) -> None:
