@@ -190,6 +190,13 @@ def test_a_user_is_told_where_everything_is(placed: Engine) -> None:
     }
 
 
+def test_a_user_is_told_the_one_command_that_is_left_to_do_for_each_runtime(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    evaluate(as_text(CONFIG))
+    for name in ("sd15", "sdxl"):
+        assert f"sd-async admin models push DIR --runtime {name}" in caplog.text
+
+
 def test_the_keys_and_only_the_keys_are_secret(placed: Engine) -> None:
     assert [name for name, is_secret in placed.secret_exports.items() if is_secret] == ["api_keys"]
 
