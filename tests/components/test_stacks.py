@@ -54,7 +54,7 @@ def test_an_existing_vpc_costs_nothing_more() -> None:
 @pytest.mark.skipif(not CHECKER.exists(), reason="there is no ../shared/tools/terraform_check")
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_aws_provider_takes_every_argument_of_an_example(name: str) -> None:
-    command = [sys.executable, CHECKER, "--stack", name, "--config", f"Pulumi.{name}.yaml.example"]
+    command = [sys.executable, str(CHECKER), "--stack", name, "--config", f"Pulumi.{name}.yaml.example"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode == 77:
         pytest.skip(done.stdout.strip().splitlines()[-1])
