@@ -10,10 +10,12 @@ from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.helm import v3 as helm
 
 from components import cluster_policies, naming, nodepools, policies
+from components.chart_values import POOL_LABEL
 from components.cluster_policies import ControllerArns
 from components.settings import Settings
 
 CHART = "oci://public.ecr.aws/karpenter/karpenter"
+DCGM_REPOSITORY, DCGM_VERSION = "https://nvidia.github.io/dcgm-exporter/helm-charts", "4.8.4"
 NAMESPACE = "kube-system"  # whose pods the API server lets in first
 SERVICE_ACCOUNT = "karpenter"
 
@@ -194,7 +196,32 @@ class GpuNodes(pulumi.ComponentResource):
             )
             for pool in nodepools.node_pools(settings)
         ]
+        if settings.karpenter.dcgm_exporter:
+            self._metrics()
         self.register_outputs({})
+
+    def _metrics(self) -> None:
+        """What the GPUs do, for Prometheus; on GPU nodes only, so that it starts none."""
+        on_gpu_nodes = {"matchExpressions": [{"key": POOL_LABEL, "operator": "Exists"}]}
+        helm.Release(
+            "dcgm-exporter",
+            chart="dcgm-exporter",
+            repository_opts={"repo": DCGM_REPOSITORY},
+            version=DCGM_VERSION,
+            name="dcgm-exporter",
+            namespace=NAMESPACE,
+            skip_await=True,  # without a GPU node it has no pod
+            values={
+                "affinity": {
+                    "nodeAffinity": {
+                        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [on_gpu_nodes]}
+                    }
+                },
+                "tolerations": [{"key": nodepools.GPU_TAINT["key"], "operator": "Exists"}],
+                "serviceMonitor": {"enabled": False},  # there may be no Prometheus operator to know it
+            },
+            opts=pulumi.ResourceOptions(parent=self),
+        )
 
 
 def _end_timeouts(settings: Settings) -> pulumi.CustomTimeouts:

@@ -11,7 +11,7 @@ from components import settings_cluster, settings_platform
 from components.schema import checked, read, refuse_unknown, shown, text
 from components.settings_cluster import ClusterSections
 from components.settings_platform import PlatformSections
-from components.settings_runtimes import DEFAULT_PORTS, HEALTH_PORT, RuntimeSections
+from components.settings_runtimes import DEFAULT_PORTS, HEALTH_PORT, RuntimeSections, ScalingSettings
 from sd_async.contract.jobs import RuntimeType
 
 # The shortest limit of what is named after the stack is 64 (IAM roles, functions); the longest part after it, of a
@@ -119,12 +119,7 @@ def _conflicts(sections: Sections) -> Iterator[str]:
         if count > 1:
             yield f"runtimes: {count} are named {name}; give each its own name, since queues are named after them."
     for index, runtime in enumerate(sections.runtimes):
-        scaling = runtime.scaling
-        if scaling.min_replicas > scaling.max_replicas:
-            yield (
-                f"runtimes[{index}].scaling.min_replicas: {scaling.min_replicas} is more than max_replicas, "
-                f"{scaling.max_replicas}; lower the one or raise the other."
-            )
+        yield from _scaling_conflicts(f"runtimes[{index}].scaling", runtime.scaling)
         if runtime.port == HEALTH_PORT:
             yield f"runtimes[{index}].port: {HEALTH_PORT} is the agent's own in the same pod; choose another."
     yield from settings_platform.conflicts(sections)
@@ -159,4 +154,16 @@ def _pool_conflicts(sections: Sections) -> Iterator[str]:
             yield (
                 f"karpenter.pools: {name} allows {pool.spot_gpus + pool.on_demand_gpus} GPUs and its runtimes' "
                 f"max_replicas ask for {wanted}; raise spot_gpus or on_demand_gpus, or lower max_replicas."
+            )
+
+
+def _scaling_conflicts(key: str, scaling: ScalingSettings) -> Iterator[str]:
+    lower = {"min_replicas": scaling.min_replicas}
+    if scaling.warm:
+        lower["warm.replicas"] = scaling.warm.replicas
+    for name, value in lower.items():
+        if value > scaling.max_replicas:
+            yield (
+                f"{key}.{name}: {value} is more than max_replicas, {scaling.max_replicas}; lower the one or raise "
+                "the other."
             )

@@ -105,6 +105,7 @@ class KarpenterSettings:
 
     data_volume_gib: for images and scratch where a node has no disk of its own. consolidate_after_s: how long an
     empty node waits for the next job. expire_after_h: life of a node, after which a patched one takes its place.
+    dcgm_exporter: whether the GPUs' own metrics are offered to Prometheus.
     """
 
     version: str = checked(text(r"\d+\.\d+\.\d+", "version such as `1.14.1`"), "1.14.1")

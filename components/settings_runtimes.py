@@ -3,7 +3,7 @@
 # ruff: noqa: RUF009 - `checked` is `dataclasses.field` with a check
 from dataclasses import dataclass
 
-from components.schema import checked, many, member, nested, one_of, text, whole
+from components.schema import checked, many, member, nested, one_of, optional, text, whole
 from sd_async.contract import limits
 from sd_async.contract.jobs import RuntimeType
 
@@ -17,19 +17,34 @@ _IMAGE = r"[a-z0-9][a-z0-9._:/-]*?(:(?!latest\b)[A-Za-z0-9_][A-Za-z0-9._-]{0,127
 _image = text(
     _IMAGE, "image with a tag other than `latest` or a digest, such as `registry/name:1.2` or `name@sha256:…`"
 )
+_cron = text(r"[0-9*/,-]+( [0-9A-Za-z*/,-]+){4}", "five fields of cron such as `0 8 * * 1-5`")
 # Releases of Helm can't end with a dash (helm.sh, chart best practices).
 _name = text(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?", "runtime name: a letter, then up to 19 of a-z, 0-9 and inner `-`")
 
 
 @dataclass(frozen=True, kw_only=True)
+class WarmSettings:
+    """Agents that are kept through business hours, jobs or none. start, end: as in cron, in the time of timezone."""
+
+    replicas: int = checked(whole(1, 1000), 1)
+    start: str = checked(_cron, "0 8 * * 1-5")
+    end: str = checked(_cron, "0 18 * * 1-5")
+    timezone: str = checked(text(r"[A-Za-z]+(/[A-Za-z0-9_+-]+)*", "time zone such as `Europe/Berlin`"), "UTC")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScalingSettings:
-    """Numbers of one runtime's ScaledObject. queue_length: jobs per agent, waiting and running ones together."""
+    """Numbers of one runtime's ScaledObject. queue_length: jobs per agent, waiting and running ones together.
+
+    warm: agents through business hours; without it none waits for jobs above min_replicas.
+    """
 
     min_replicas: int = checked(whole(0, 1000), 0)
     max_replicas: int = checked(whole(1, 1000), 2)
     queue_length: int = checked(whole(1, 1000, "jobs"), 1)
     polling_interval_s: int = checked(whole(1, 3600, "seconds"), 10)
     cooldown_s: int = checked(whole(0, 86400, "seconds"), 300)
+    warm: WarmSettings | None = checked(optional(WarmSettings), None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from tests.components.example import CONFIG, as_text, changed
+from tests.components.manifests import refusals
 from tests.support.engine import ROOT, Declared, Engine, evaluate, settings_of
 
 RELEASE, POOL = "kubernetes:helm.sh/v3:Release", "kubernetes:karpenter.sh/v1:NodePool"
@@ -93,6 +94,14 @@ def test_a_user_gets_the_clusters_name_and_in_secret_its_kubeconfig(placed: Engi
 def test_a_fresh_stack_has_no_agent_and_so_no_gpu_node(placed: Engine) -> None:
     assert [one.inputs["spec"]["minReplicaCount"] for one in of(placed, SCALED_OBJECT)] == [0, 0]
     assert all("replicas" not in one.inputs["values"] for one in of(placed, RELEASE) if one.name != "karpenter")
+
+
+def test_the_api_server_takes_every_object_of_the_program(placed: Engine) -> None:
+    objects = [
+        one.inputs for one in placed.declared if one.token.startswith("kubernetes:") and "helm.sh" not in one.token
+    ]
+    assert len(objects) >= 2 + 3 + 5, "ScaledObjects, Karpenter's documents, the namespace and the volumes"
+    assert refusals(objects) == ""
 
 
 def test_an_existing_cluster_is_left_as_it_is() -> None:

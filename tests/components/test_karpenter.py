@@ -89,6 +89,17 @@ def test_gpu_nodes_may_join(placed: Engine) -> None:
     assert node_class["spec"]["instanceProfile"] == "sd-async-dev-gpu"
 
 
+def test_metrics_of_gpus_are_a_choice_and_start_no_node(placed: Engine) -> None:
+    assert [one["name"] for one in placed.inputs(RELEASE)] == ["karpenter"]
+    settings = stack(cluster={"create": True}, karpenter={"dcgm_exporter": True})
+    [release] = build(lambda: GpuNodes("gpu", GpuNodesArgs(settings=settings, instance_profile="gpu"))).inputs(RELEASE)
+    assert (release["name"], release["version"]) == ("dcgm-exporter", "4.8.4")
+    [term] = release["values"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
+        "nodeSelectorTerms"
+    ]
+    assert term == {"matchExpressions": [{"key": "sd-async/pool", "operator": "Exists"}]}
+
+
 def test_a_deleted_pool_takes_its_nodes_with_it_before_it_is_gone(placed: Engine) -> None:
     pools = placed.inputs(POOL)
     assert len(pools) == 2
