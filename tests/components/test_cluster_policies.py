@@ -81,6 +81,7 @@ def test_aws_knows_every_action_condition_and_resource(tmp_path: Path) -> None:
     ]
     (tmp_path / "policies.json").write_text(json.dumps(documents))
     (tmp_path / "excused.txt").write_text(EXCUSED)
-    command = [python, "-W", "ignore", checker, tmp_path / "policies.json", "--allow", tmp_path / "excused.txt"]
+    command = [python, "-W", "ignore", str(checker), str(tmp_path / "policies.json")]
+    command += ["--allow", str(tmp_path / "excused.txt")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -14,7 +14,7 @@ from local.scaler import Autoscaler, UnknownScalingError
 from sd_async.contract.jobs import RuntimeType
 
 
-def document(**scaling: int) -> dict[str, Any]:
+def document(**scaling: Any) -> dict[str, Any]:
     runtime = RuntimeSettings(
         name="comfy",
         type=RuntimeType.COMFYUI,
