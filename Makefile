@@ -38,6 +38,7 @@ $(READY): requirements/dev.lock pyproject.toml
 docs: $(READY)
 	$(BIN)/python -m functions.api.openapi
 	$(BIN)/python -m local.chart_docs
+	$(BIN)/python -m components.settings_docs
 
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 requirements/dev.in -o requirements/dev.lock

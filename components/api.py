@@ -1,4 +1,4 @@
-"""The REST API in front of the `api` function: routes from `functions.api.routes`, keys, limits, access log."""
+"""The REST API in front of the `api` function: routes from `functions.api.routes`, answers, access log."""
 
 import hashlib
 import json
@@ -11,8 +11,6 @@ from pulumi_aws import apigateway, cloudwatch, iam, lambda_
 from components import answers, naming, policies
 from components.settings import Settings
 from functions.api.routes import ROUTES, Route
-
-FIRST_KEY = "default"
 
 # Neither key nor query string nor body, and of the path only the route's own form.
 ACCESS_LOG = {
@@ -41,33 +39,43 @@ class ApiArgs:
 
 
 class Api(pulumi.ComponentResource):
-    """endpoint: base URL without a slash at its end. key: secret value of the first API key."""
+    """rest_api, stage: what clients are let in to. stage.invoke_url is the base URL without a slash at its end."""
 
-    endpoint: pulumi.Output[str]
-    key: pulumi.Output[str]
+    rest_api: apigateway.RestApi
+    stage: apigateway.Stage
 
     def __init__(self, name: str, args: ApiArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("sd:api:Api", name, None, opts)
         self._args, self._child = args, pulumi.ResourceOptions(parent=self)
-        self._label = naming.prefixed(args.settings, "api")
-        self._api = apigateway.RestApi(
-            "api", name=self._label, endpoint_configuration={"types": "REGIONAL"}, opts=self._child
+        self.rest_api = apigateway.RestApi(
+            "api",
+            name=naming.prefixed(args.settings, "api"),
+            endpoint_configuration=self._reach(),
+            opts=self._child,
         )
-        self._resources: dict[str, pulumi.Output[str]] = {"": self._api.root_resource_id}
+        self._resources: dict[str, pulumi.Output[str]] = {"": self.rest_api.root_resource_id}
         placed: list[pulumi.Resource] = [self._integration(route) for route in ROUTES]
         placed += [self._answer(answer) for answer in answers.ANSWERS]
+        endpoint = args.settings.api.vpc_endpoint_id
+        placed += [self._door(endpoint)] if endpoint else []
         lambda_.Permission(
             "api",
             action="lambda:InvokeFunction",
             function=args.function,
             principal="apigateway.amazonaws.com",
-            source_arn=pulumi.Output.concat(self._api.execution_arn, "/*/*"),
+            source_arn=pulumi.Output.concat(self.rest_api.execution_arn, "/*/*"),
             opts=self._child,
         )
-        stage = self._stage(self._deployment(placed))
-        self.endpoint = stage.invoke_url
-        self.key = self._key(stage)
+        self.stage = self._stage(self._deployment(placed))
         self.register_outputs({})
+
+    def _reach(self) -> apigateway.RestApiEndpointConfigurationArgsDict:
+        endpoint = self._args.settings.api.vpc_endpoint_id
+        return {"types": "PRIVATE", "vpc_endpoint_ids": [endpoint]} if endpoint else {"types": "REGIONAL"}
+
+    def _door(self, vpc_endpoint: str) -> apigateway.RestApiPolicy:
+        policy = self.rest_api.execution_arn.apply(lambda arn: json.dumps(policies.private_api(arn, vpc_endpoint)))
+        return apigateway.RestApiPolicy("api", rest_api_id=self.rest_api.id, policy=policy, opts=self._child)
 
     def _resource(self, path: str) -> pulumi.Output[str]:
         """Id of a path's resource, made with its parents when it is not there yet."""
@@ -75,7 +83,7 @@ class Api(pulumi.ComponentResource):
             parent, _, part = path.rpartition("/")
             self._resources[path] = apigateway.Resource(
                 naming.path_part(path),
-                rest_api=self._api.id,
+                rest_api=self.rest_api.id,
                 parent_id=self._resource(parent),
                 path_part=part,
                 opts=self._child,
@@ -86,16 +94,16 @@ class Api(pulumi.ComponentResource):
         label = f"{route.method.lower()}-{naming.path_part(route.path)}"
         method = apigateway.Method(
             label,
-            rest_api=self._api.id,
+            rest_api=self.rest_api.id,
             resource_id=self._resource(route.path),
             http_method=route.method,
-            authorization="NONE",
+            authorization="AWS_IAM" if self._args.settings.api.iam_auth else "NONE",
             api_key_required=True,
             opts=self._child,
         )
         return apigateway.Integration(
             label,
-            rest_api=self._api.id,
+            rest_api=self.rest_api.id,
             resource_id=method.resource_id,
             http_method=method.http_method,
             type="AWS_PROXY",
@@ -107,7 +115,7 @@ class Api(pulumi.ComponentResource):
     def _answer(self, answer: answers.Answer) -> apigateway.Response:
         return apigateway.Response(
             answer.kind.lower().replace("_", "-"),
-            rest_api_id=self._api.id,
+            rest_api_id=self.rest_api.id,
             response_type=answer.kind,
             status_code=None if answer.status is None else str(answer.status),
             response_templates={"application/json": answers.template(answer)},
@@ -118,8 +126,12 @@ class Api(pulumi.ComponentResource):
         """A snapshot of all that is placed; API Gateway serves nothing newer, so it is made again when that changes."""
         return apigateway.Deployment(
             "api",
-            rest_api=self._api.id,
-            triggers={"rows": fingerprint(ROUTES, answers.ANSWERS), "function": self._args.function_invoke_arn},
+            rest_api=self.rest_api.id,
+            triggers={
+                "rows": fingerprint(ROUTES, answers.ANSWERS),
+                "function": self._args.function_invoke_arn,
+                "access": f"{self._args.settings.api.iam_auth} {self._args.settings.api.vpc_endpoint_id}",
+            },
             opts=pulumi.ResourceOptions(parent=self, depends_on=placed),
         )
 
@@ -133,7 +145,7 @@ class Api(pulumi.ComponentResource):
         )
         stage = apigateway.Stage(
             "api",
-            rest_api=self._api.id,
+            rest_api=self.rest_api.id,
             deployment=deployment.id,
             stage_name=settings.stack,
             access_log_settings={"destination_arn": logs.arn, "format": json.dumps(ACCESS_LOG)},
@@ -141,7 +153,7 @@ class Api(pulumi.ComponentResource):
         )
         apigateway.MethodSettings(
             "api",
-            rest_api=self._api.id,
+            rest_api=self.rest_api.id,
             stage_name=stage.stage_name,
             method_path="*/*",
             # the execution log would hold headers and bodies; the access log says enough
@@ -167,19 +179,6 @@ class Api(pulumi.ComponentResource):
         return apigateway.Account(
             "api", cloudwatch_role_arn=role.arn, opts=pulumi.ResourceOptions(parent=self, depends_on=[allowed])
         )
-
-    def _key(self, stage: apigateway.Stage) -> pulumi.Output[str]:
-        limits = self._args.settings.api
-        plan = apigateway.UsagePlan(
-            "api",
-            name=self._label,
-            api_stages=[{"api_id": self._api.id, "stage": stage.stage_name}],
-            throttle_settings={"rate_limit": limits.rate_per_s, "burst_limit": limits.burst},
-            opts=self._child,
-        )
-        key = apigateway.ApiKey(FIRST_KEY, name=naming.prefixed(self._args.settings, FIRST_KEY), opts=self._child)
-        apigateway.UsagePlanKey(FIRST_KEY, key_id=key.id, key_type="API_KEY", usage_plan_id=plan.id, opts=self._child)
-        return pulumi.Output.secret(key.value)
 
 
 def fingerprint(routes: Sequence[Route], rows: Sequence[answers.Answer]) -> str:

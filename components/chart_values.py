@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from components.settings import HEALTH_PORT, RuntimeSettings, Settings
+from components.settings import Settings
+from components.settings_runtimes import HEALTH_PORT, RuntimeSettings
+
+POOL_LABEL = "sd-async/pool"  # of GPU nodes: which of `karpenter.pools` they belong to
 
 # After its longest job an agent still stores the outputs, records the end and tells of it (DESIGN, "The cluster").
 GRACE_MARGIN_S = 120
@@ -20,35 +23,44 @@ class RuntimeAddresses:
     results_topic_arn: str
 
 
-def values_for(settings: Settings, runtime: RuntimeSettings, addresses: RuntimeAddresses) -> dict[str, Any]:
+def values_for(
+    settings: Settings, runtime: RuntimeSettings, addresses: RuntimeAddresses, models_claim: str = ""
+) -> dict[str, Any]:
     """What `helm/sd-runtime/VALUES.md` describes, as far as the stack decides it; the rest are the chart's defaults."""
     agent = settings.agent
-    return {
-        "runtime": {
-            "name": runtime.name,
-            "type": runtime.type.value,
-            "image": image_values(runtime.image),
-            "port": runtime.port,
-        },
-        "agent": {"image": image_values(agent.image), "healthPort": HEALTH_PORT, "logLevel": agent.log_level},
-        "job": {
-            "timeoutSeconds": runtime.job_timeout_s,
-            "heartbeatSeconds": agent.heartbeat_s,
-            "leaseSeconds": agent.lease_s,
-            "maxAttempts": agent.max_attempts,
-            "retentionDays": settings.storage.retention_days,
-        },
-        "queue": {"url": addresses.queue_url, "visibilityTimeoutSeconds": agent.lease_s},
-        "store": {
-            "jobsTable": addresses.jobs_table,
-            "outputBucket": addresses.output_bucket,
-            "inputBucket": addresses.input_bucket,
-            "fileBuckets": list(settings.storage.file_buckets),
-            "resultsTopicArn": addresses.results_topic_arn,
-        },
-        "aws": {"region": settings.region, "endpointUrl": settings.endpoint_url or ""},
-        "terminationGracePeriodSeconds": runtime.job_timeout_s + GRACE_MARGIN_S,
-    }
+    # Nodes of an existing cluster are its owner's, with labels that the stack does not know
+    nodes = {} if settings.kubernetes.context else {"nodeSelector": {POOL_LABEL: runtime.pool}}
+    models = {"models": {"mode": "mount", "mount": {"claim": models_claim}}} if models_claim else {}
+    return (
+        nodes
+        | models
+        | {
+            "runtime": {
+                "name": runtime.name,
+                "type": runtime.type.value,
+                "image": image_values(runtime.image),
+                "port": runtime.port,
+            },
+            "agent": {"image": image_values(agent.image), "healthPort": HEALTH_PORT, "logLevel": agent.log_level},
+            "job": {
+                "timeoutSeconds": runtime.job_timeout_s,
+                "heartbeatSeconds": agent.heartbeat_s,
+                "leaseSeconds": agent.lease_s,
+                "maxAttempts": agent.max_attempts,
+                "retentionDays": settings.storage.retention_days,
+            },
+            "queue": {"url": addresses.queue_url, "visibilityTimeoutSeconds": agent.lease_s},
+            "store": {
+                "jobsTable": addresses.jobs_table,
+                "outputBucket": addresses.output_bucket,
+                "inputBucket": addresses.input_bucket,
+                "fileBuckets": list(settings.storage.file_buckets),
+                "resultsTopicArn": addresses.results_topic_arn,
+            },
+            "aws": {"region": settings.region, "endpointUrl": settings.endpoint_url or ""},
+            "terminationGracePeriodSeconds": runtime.job_timeout_s + GRACE_MARGIN_S,
+        }
+    )
 
 
 def image_values(image: str) -> dict[str, str]:

@@ -7,7 +7,8 @@ import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 
 from components.scaling import scaled_object
-from components.settings import RuntimeSettings, Settings
+from components.settings import Settings
+from components.settings_runtimes import RuntimeSettings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,8 @@ import pulumi
 from pulumi_aws import sns, sqs
 
 from components import naming, policies
-from components.settings import RuntimeSettings, Settings
+from components.settings import Settings
+from components.settings_runtimes import RuntimeSettings
 
 RETENTION_S = 14 * 24 * 60 * 60  # the longest that SQS keeps a message
 LONG_POLL_S = 20  # the longest wait for a message; shorter ones cost more requests
@@ -22,7 +23,7 @@ class MessagingArgs:
 
 
 class Messaging(pulumi.ComponentResource):
-    """queues, dead_letter_queues: by the runtime's name."""
+    """queues, dead_letter_queues: by the runtime's name. outputs: of the stack."""
 
     def __init__(self, name: str, args: MessagingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("sd:messaging:Messaging", name, None, opts)
@@ -33,15 +34,20 @@ class Messaging(pulumi.ComponentResource):
         self.dead_letter_queues: dict[str, sqs.Queue] = {}
         for runtime in args.settings.runtimes:
             self._queues(runtime)
+        self.outputs: dict[str, pulumi.Input[object]] = {
+            "jobs_topic_arn": self.jobs_topic.arn,
+            "results_topic_arn": self.results_topic.arn,
+            "queue_urls": {name: queue.url for name, queue in self.queues.items()},
+            "dead_letter_queue_urls": {name: queue.url for name, queue in self.dead_letter_queues.items()},
+        }
         self.register_outputs({})
 
     def _topic(self, kind: str) -> sns.Topic:
-        return sns.Topic(
-            kind,
-            name=naming.prefixed(self._settings, kind),
-            kms_master_key_id=SNS_KEY,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        opts = pulumi.ResourceOptions(parent=self)
+        topic = sns.Topic(kind, name=naming.prefixed(self._settings, kind), kms_master_key_id=SNS_KEY, opts=opts)
+        policy = topic.arn.apply(lambda arn: json.dumps(policies.topic(arn)))
+        sns.TopicPolicy(kind, arn=topic.arn, policy=policy, opts=opts)
+        return topic
 
     def _queues(self, runtime: RuntimeSettings) -> None:
         opts, agent, key = pulumi.ResourceOptions(parent=self), self._settings.agent, f"jobs-{runtime.name}"
@@ -71,6 +77,12 @@ class Messaging(pulumi.ComponentResource):
             redrive_allow_policy=queue.arn.apply(
                 lambda arn: json.dumps({"redrivePermission": "byQueue", "sourceQueueArns": [arn]})
             ),
+            opts=opts,
+        )
+        sqs.QueuePolicy(
+            f"dead-{runtime.name}",
+            queue_url=dead.url,
+            policy=dead.arn.apply(lambda arn: json.dumps(policies.dead_letter_queue(arn))),
             opts=opts,
         )
         self._subscribe(runtime.name, queue)

@@ -16,6 +16,11 @@ def dead_letter_queue(settings: Settings, runtime: str) -> str:
     return prefixed(settings, "dead", runtime)
 
 
+def repository(settings: Settings, image: str) -> str:
+    """`sd-async-dev/agent`, so that a registry's list is sorted by stack."""
+    return f"{prefixed(settings)}/{image}"
+
+
 def function_log_group(function: str) -> str:
     """The group that Lambda would make by itself, without an end to what it keeps."""
     return f"/aws/lambda/{function}"
@@ -29,3 +34,22 @@ def path_part(path: str) -> str:
     """Logical name of a path: `/v1/jobs/{id}` is `v1-jobs-by-id`."""
     parts = (f"by-{part[1:-1].rstrip('+')}" if part.startswith("{") else part for part in path.split("/") if part)
     return "-".join(parts)
+
+
+def cluster(settings: Settings) -> str:
+    return prefixed(settings)
+
+
+def discovery(settings: Settings) -> dict[str, str]:
+    """Tag by which Karpenter finds the subnets of its nodes."""
+    return {"karpenter.sh/discovery": cluster(settings)}
+
+
+def tags(settings: Settings) -> dict[str, str]:
+    """Of everything that can be tagged; bills are split by them once they are activated as cost allocation tags."""
+    return {"project": settings.project, "stack": settings.stack, "managed-by": "pulumi"}
+
+
+def volume_handle(settings: Settings, runtime: str) -> str:
+    """Handle of a runtime's model volume, of which a cluster may have no second."""
+    return f"{cluster(settings)}-models-{runtime}"

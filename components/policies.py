@@ -10,6 +10,8 @@ from sd_async.contract import records
 
 Document = dict[str, Any]
 
+SQS = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage", "sqs:SendMessage"]
+
 JOB_FOLDER = "jobs"  # of the input bucket: what the API stores of each job
 
 
@@ -89,26 +91,64 @@ def log_writer(log_group: str) -> Document:
 
 
 def queue(queue_arn: str, topic_arn: str) -> Document:
-    """The jobs topic, and no other, may send."""
+    """The jobs topic, and no other, may send; nobody in the clear."""
+    return document(_sent_by("sns.amazonaws.com", "sqs:SendMessage", queue_arn, [topic_arn]), _only_tls(queue_arn, SQS))
+
+
+def dead_letter_queue(queue_arn: str) -> Document:
+    """SQS itself moves messages in, so that no principal has to be let in; nobody speaks in the clear."""
+    return document(_only_tls(queue_arn, SQS))
+
+
+def topic(topic_arn: str) -> Document:
+    """Roles of this account publish by their own policies, and nobody else; nobody in the clear."""
+    return document(_only_tls(topic_arn, ["sns:Publish"]))
+
+
+def alarm_topic(topic_arn: str, alarm_arns: list[str]) -> Document:
+    """The stack's own alarms may publish, and no other."""
+    return document(
+        _sent_by("cloudwatch.amazonaws.com", "sns:Publish", topic_arn, alarm_arns),
+        _only_tls(topic_arn, ["sns:Publish"]),
+    )
+
+
+def private_api(execution_arn: str, vpc_endpoint: str) -> Document:
+    """Whoever reaches the VPC's endpoint may call; without it a private API answers nobody. The key says who it is."""
     return document(
         {
             "Effect": "Allow",
-            "Action": "sqs:SendMessage",
-            "Principal": {"Service": "sns.amazonaws.com"},
-            "Resource": queue_arn,
-            "Condition": {"ArnEquals": {"aws:SourceArn": topic_arn}},
+            "Action": "execute-api:Invoke",
+            "Principal": {"AWS": "*"},
+            "Resource": f"{execution_arn}/*",
+            "Condition": {"StringEquals": {"aws:SourceVpce": vpc_endpoint}},
         }
     )
+
+
+def _sent_by(service: str, action: str, resource: str, sources: list[str]) -> Document:
+    """What a service may do for those of its resources that are named; without them it would do so for anybody's."""
+    return {
+        "Effect": "Allow",
+        "Action": action,
+        "Principal": {"Service": service},
+        "Resource": resource,
+        "Condition": {"ArnEquals": {"aws:SourceArn": sources[0] if len(sources) == 1 else sources}},
+    }
+
+
+def _only_tls(resource: str | list[str], actions: list[str]) -> Document:
+    return {
+        "Effect": "Deny",
+        "Action": actions,
+        "Principal": {"AWS": "*"},
+        "Resource": resource,
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
 
 
 def bucket(bucket_arn: str) -> Document:
     """Nobody may speak to the bucket in the clear; who may read it at all is said elsewhere."""
     return document(
-        {
-            "Effect": "Deny",
-            "Action": ["s3:DeleteObject", "s3:GetObject", "s3:ListBucket", "s3:PutObject"],
-            "Principal": {"AWS": "*"},
-            "Resource": [bucket_arn, f"{bucket_arn}/*"],
-            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-        }
+        _only_tls([bucket_arn, f"{bucket_arn}/*"], ["s3:DeleteObject", "s3:GetObject", "s3:ListBucket", "s3:PutObject"])
     )

@@ -6,7 +6,8 @@ import pulumi
 from pulumi_kubernetes.helm import v3 as helm
 
 from components.chart_values import RuntimeAddresses, values_for
-from components.settings import RuntimeSettings, Settings
+from components.settings import Settings
+from components.settings_runtimes import RuntimeSettings
 
 CHART = "./helm/sd-runtime"  # Pulumi runs the program in the folder of its project
 
@@ -20,6 +21,7 @@ class RuntimeArgs:
     output_bucket: pulumi.Input[str]
     input_bucket: pulumi.Input[str]
     results_topic_arn: pulumi.Input[str]
+    models_claim: str = ""
 
 
 class Runtime(pulumi.ComponentResource):
@@ -41,7 +43,7 @@ class Runtime(pulumi.ComponentResource):
             namespace=args.settings.kubernetes.namespace,
             create_namespace=True,
             values=addresses.apply(
-                lambda known: values_for(args.settings, args.runtime, RuntimeAddresses(**known)),
+                lambda known: values_for(args.settings, args.runtime, RuntimeAddresses(**known), args.models_claim),
             ),
             # There may be no GPU for hours, and none is wanted while there are no jobs: nothing to wait for.
             skip_await=True,

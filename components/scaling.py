@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from components.settings import RuntimeSettings
+from components.settings_runtimes import RuntimeSettings, ScalingSettings
 
 Json = dict[str, Any]
 
@@ -51,7 +51,8 @@ def scaled_object(
                     "type": "aws-sqs-queue",
                     "metricType": "AverageValue",
                     "metadata": _metadata(queue_url, scaling.queue_length, region, endpoint_url),
-                }
+                },
+                *_warm(scaling),
             ],
         },
     }
@@ -67,6 +68,15 @@ def _metadata(queue_url: str, queue_length: int, region: str, endpoint_url: str 
         "identityOwner": "operator",  # `workload` fails with EKS Pod Identity
     }
     return metadata | ({"awsEndpoint": endpoint_url} if endpoint_url else {})
+
+
+def _warm(scaling: ScalingSettings) -> list[Json]:
+    """The trigger that keeps agents through business hours; of two triggers the larger number holds."""
+    if scaling.warm is None:
+        return []
+    warm = scaling.warm
+    hours = {"timezone": warm.timezone, "start": warm.start, "end": warm.end}
+    return [{"type": "cron", "metadata": hours | {"desiredReplicas": str(warm.replicas)}}]
 
 
 def _fallback(min_replicas: int) -> Json:

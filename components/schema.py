@@ -1,6 +1,7 @@
 """Reading plain values into dataclasses: every problem is collected, none raised, so that a person sees all at once.
 
-A field says with `checked(...)` what it takes; a check returns the value to keep, or notes a problem.
+A field says with `checked(...)` what it takes; a check returns the value to keep, or notes a problem. What a check
+takes is also described (`described`), as JSON Schema with the unit beside it, for documentation and editors.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ T = TypeVar("T")
 Check = Callable[[Any, str, list[str]], Any]  # value, its key, problems found so far
 
 _CHECK = "check"
+_FORM = "form"  # of a check: JSON Schema of what it takes; `unit` and `meaning` are words for people
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
 
@@ -72,6 +74,7 @@ def shown(value: object) -> str:
 def whole(low: int, high: int, unit: str = "") -> Check:
     """An integer between two bounds, both allowed."""
 
+    @_takes({"type": "integer", "minimum": low, "maximum": high, "unit": unit})
     def check(value: Any, key: str, problems: list[str]) -> Any:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             problems.append(f"{key}: {shown(value)} is no whole number from {low} to {high}{unit and ' ' + unit}.")
@@ -80,7 +83,18 @@ def whole(low: int, high: int, unit: str = "") -> Check:
     return check
 
 
+def flag(value: Any, key: str, problems: list[str]) -> Any:
+    """A check for yes or no."""
+    if not isinstance(value, bool):
+        problems.append(f"{key}: {shown(value)} is neither true nor false.")
+    return value
+
+
+flag.__dict__[_FORM] = {"type": "boolean"}
+
+
 def one_of(*options: Any) -> Check:
+    @_takes({"enum": list(options)})
     def check(value: Any, key: str, problems: list[str]) -> Any:
         if type(value) is bool or value not in options:
             problems.append(f"{key}: {shown(value)} is none of {', '.join(map(str, options))}.")
@@ -90,6 +104,7 @@ def one_of(*options: Any) -> Check:
 
 
 def member(kind: type[StrEnum]) -> Check:
+    @_takes({"enum": [str(each) for each in kind]})
     def check(value: Any, key: str, problems: list[str]) -> Any:
         if not isinstance(value, str) or value not in list(kind):
             problems.append(f"{key}: {shown(value)} is none of {', '.join(kind)}.")
@@ -103,6 +118,7 @@ def text(pattern: str, meaning: str) -> Check:
     """Text that matches the whole pattern; `meaning` ends the sentence `… is no `."""
     form = re.compile(pattern)
 
+    @_takes({"type": "string", "pattern": f"^(?:{pattern})$", "meaning": meaning})
     def check(value: Any, key: str, problems: list[str]) -> Any:
         if not isinstance(value, str) or not form.fullmatch(value):
             problems.append(f"{key}: {shown(value)} is no {meaning}.")
@@ -114,6 +130,7 @@ def text(pattern: str, meaning: str) -> Check:
 def many(check_item: Check, low: int, high: int) -> Check:
     """A list as a tuple, each item checked, with as many items as the bounds say."""
 
+    @_takes({"type": "array", "minItems": low, "maxItems": high, "items": check_item})
     def check(value: Any, key: str, problems: list[str]) -> Any:
         if not isinstance(value, list | tuple) or not low <= len(value) <= high:
             found = f"{len(value)} items" if isinstance(value, list | tuple) else shown(value)
@@ -125,11 +142,42 @@ def many(check_item: Check, low: int, high: int) -> Check:
 
 
 def nested(kind: type[Any]) -> Check:
+    """A section; left out, it is read as an empty one, so that its fields have their defaults."""
+    check = optional(kind)
+    check.__dict__["nested"] = True
+    return check
+
+
+def optional(kind: type[Any]) -> Check:
+    """A section that is not there when it is left out."""
+
+    @_takes({"type": "object", "section": kind})
     def check(value: Any, key: str, problems: list[str]) -> Any:
         return read(kind, value, key, problems)
 
-    check.__dict__["nested"] = True
     return check
+
+
+def described(check: Check) -> Mapping[str, Any]:
+    """JSON Schema of what a check takes, in its own words: `items` is a check, `section` the dataclass of an object.
+
+    `unit` and `meaning` are for people. Raises: KeyError when the check says nothing of itself.
+    """
+    form: Mapping[str, Any] = check.__dict__[_FORM]
+    return form
+
+
+def check_of(field: dataclasses.Field[Any]) -> Check:
+    check: Check = field.metadata[_CHECK]
+    return check
+
+
+def _takes(form: Mapping[str, Any]) -> Callable[[Check], Check]:
+    def describe(check: Check) -> Check:
+        check.__dict__[_FORM] = form
+        return check
+
+    return describe
 
 
 def _is_nested(field: dataclasses.Field[Any]) -> bool:

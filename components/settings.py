@@ -1,6 +1,5 @@
 """What a stack is: `Pulumi.<stack>.yaml` as typed values, refused as a whole before the first resource."""
 
-# ruff: noqa: RUF009 - `checked` is `dataclasses.field` with a check
 import dataclasses
 import json
 from collections import Counter
@@ -8,27 +7,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.schema import checked, many, member, nested, one_of, read, refuse_unknown, shown, text, whole
-from sd_async.contract import limits
+from components import settings_cluster, settings_platform
+from components.schema import checked, read, refuse_unknown, shown, text
+from components.settings_cluster import ClusterSections
+from components.settings_platform import PlatformSections
+from components.settings_runtimes import DEFAULT_PORTS, HEALTH_PORT, RuntimeSections, ScalingSettings
 from sd_async.contract.jobs import RuntimeType
 
-DEFAULT_PORTS = {RuntimeType.COMFYUI: 8188, RuntimeType.A1111: 7860}  # the ports they listen on when told nothing
-HEALTH_PORT = 8081  # of the agent, in the same pod as the runtime
-
-# A function's whole environment is at most 4 KB (Lambda quotas), and every runtime's name and bound lie in it.
-MAX_RUNTIMES = 20
-# The shortest limit of what is named after the stack is 64 (IAM roles, functions); the parts after it are below 24.
-MAX_PREFIX_CHARS = 40
-# Values that CloudWatch Logs takes (PutRetentionPolicy), up to two years.
-LOG_RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731)
-
-_IMAGE = r"[a-z0-9][a-z0-9._:/-]*?(:(?!latest\b)[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|(:[\w.-]+)?@sha256:[0-9a-f]{64})"
-_image = text(
-    _IMAGE, "image with a tag other than `latest` or a digest, such as `registry/name:1.2` or `name@sha256:…`"
-)
-# Releases of Helm can't end with a dash (helm.sh, chart best practices).
-_name = text(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?", "runtime name: a letter, then up to 19 of a-z, 0-9 and inner `-`")
-_bucket = text(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "bucket name: 3 to 63 of a-z, 0-9, `.` and `-`")
+# The shortest limit of what is named after the stack is 64 (IAM roles, functions); the longest part after it, of a
+# runtime's agents, has 26.
+MAX_PREFIX_CHARS = 37
 
 
 class SettingsError(ValueError):
@@ -40,88 +28,9 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScalingSettings:
-    """Numbers of one runtime's ScaledObject. queue_length: jobs per agent, waiting and running ones together."""
+class Sections(ClusterSections, PlatformSections, RuntimeSections):
+    """All sections of a stack file, the last base's first, each under the project's name: `sd-async:runtimes`."""
 
-    min_replicas: int = checked(whole(0, 1000), 0)
-    max_replicas: int = checked(whole(1, 1000), 2)
-    queue_length: int = checked(whole(1, 1000, "jobs"), 1)
-    polling_interval_s: int = checked(whole(1, 3600, "seconds"), 10)
-    cooldown_s: int = checked(whole(0, 86400, "seconds"), 300)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RuntimeSettings:
-    """One runtime. name: also the value of the message attribute that leads to its queue. port: of its HTTP server."""
-
-    name: str = checked(_name)
-    type: RuntimeType = checked(member(RuntimeType))
-    image: str = checked(_image)
-    port: int = checked(whole(1024, 65535))
-    job_timeout_s: int = checked(whole(1, limits.MAX_TIMEOUT_S, "seconds"), 3600)
-    scaling: ScalingSettings = checked(nested(ScalingSettings), ScalingSettings())
-
-
-@dataclass(frozen=True, kw_only=True)
-class AgentSettings:
-    """The queue agent. lease_s: how long a job stays with an agent that is silent; the queue's visibility timeout.
-
-    max_attempts: deliveries before a job is given up; the queue's maxReceiveCount (1 to 1,000, SQS).
-    """
-
-    image: str = checked(_image)
-    heartbeat_s: int = checked(whole(1, 3600, "seconds"), 5)
-    lease_s: int = checked(whole(3, limits.MAX_TIMEOUT_S, "seconds"), 60)
-    max_attempts: int = checked(whole(1, 1000), 5)
-    log_level: str = checked(one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ApiSettings:
-    """The API and its functions. architecture: `host` is this machine's own, and its Python: for local mode only.
-
-    rate_per_s, burst: of each key (the defaults are the public sample's; 10,000 and 5,000 are a region's quota).
-    url_expiry_s: life of presigned URLs; they die with the credentials that signed them, 12 h at the latest.
-    """
-
-    architecture: str = checked(one_of("arm64", "x86_64", "host"), "arm64")
-    python: str = checked(one_of("3.12", "3.13", "3.14"), "3.13")
-    memory_mb: int = checked(whole(128, 10240, "MB"), 512)
-    rate_per_s: int = checked(whole(1, 10000, "requests per second"), 30)
-    burst: int = checked(whole(1, 5000, "requests"), 50)
-    log_retention_days: int = checked(one_of(*LOG_RETENTION_DAYS), 30)
-    url_expiry_s: int = checked(whole(60, 43200, "seconds"), 3600)
-
-
-@dataclass(frozen=True, kw_only=True)
-class StorageSettings:
-    """retention_days: life of a job's record, inputs and outputs. file_buckets: where `s3://` files may come from."""
-
-    retention_days: int = checked(whole(1, 3650, "days"), 30)
-    file_buckets: tuple[str, ...] = checked(many(_bucket, 0, 20), ())
-
-
-@dataclass(frozen=True, kw_only=True)
-class KubernetesSettings:
-    """context: of the kubeconfig, where runtimes are released; None releases none."""
-
-    context: str | None = checked(
-        text(r"\S{1,253}", "context of a kubeconfig: 1 to 253 characters without spaces"), None
-    )
-    namespace: str = checked(
-        text(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "namespace: up to 63 of a-z, 0-9 and inner `-`"), "sd-async"
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sections:
-    """The sections of a stack file, each under the project's name: `sd-async:runtimes`."""
-
-    runtimes: tuple[RuntimeSettings, ...] = checked(many(nested(RuntimeSettings), 1, MAX_RUNTIMES))
-    agent: AgentSettings = checked(nested(AgentSettings))
-    api: ApiSettings = checked(nested(ApiSettings), ApiSettings())
-    storage: StorageSettings = checked(nested(StorageSettings), StorageSettings())
-    kubernetes: KubernetesSettings = checked(nested(KubernetesSettings), KubernetesSettings())
     endpoint_url: str | None = checked(text(r"https?://[^\s/?#]+/?", "address such as `http://127.0.0.1:4566`"), None)
 
 
@@ -210,14 +119,12 @@ def _conflicts(sections: Sections) -> Iterator[str]:
         if count > 1:
             yield f"runtimes: {count} are named {name}; give each its own name, since queues are named after them."
     for index, runtime in enumerate(sections.runtimes):
-        scaling = runtime.scaling
-        if scaling.min_replicas > scaling.max_replicas:
-            yield (
-                f"runtimes[{index}].scaling.min_replicas: {scaling.min_replicas} is more than max_replicas, "
-                f"{scaling.max_replicas}; lower the one or raise the other."
-            )
+        yield from _scaling_conflicts(f"runtimes[{index}].scaling", runtime.scaling)
         if runtime.port == HEALTH_PORT:
             yield f"runtimes[{index}].port: {HEALTH_PORT} is the agent's own in the same pod; choose another."
+    yield from settings_platform.conflicts(sections)
+    yield from settings_cluster.conflicts(sections)
+    yield from _pool_conflicts(sections)
     agent = sections.agent
     if agent.lease_s < 3 * agent.heartbeat_s:
         yield (
@@ -226,3 +133,37 @@ def _conflicts(sections: Sections) -> Iterator[str]:
         )
     if sections.api.architecture == "host" and sections.endpoint_url is None:
         yield "api.architecture: host is for local mode, which sets endpoint_url; choose arm64 or x86_64."
+
+
+def _pool_conflicts(sections: Sections) -> Iterator[str]:
+    """Runtimes whose agents would wait for nodes that may never be."""
+    if sections.kubernetes.context or not sections.cluster.create:
+        return
+    pools = {pool.name: pool for pool in sections.karpenter.pools}
+    if len(pools) < len(sections.karpenter.pools):
+        yield "karpenter.pools: two have the same name; give each its own, since runtimes name them."
+    for index, runtime in enumerate(sections.runtimes):
+        if runtime.pool not in pools:
+            yield (
+                f"runtimes[{index}].pool: {runtime.pool} is none of karpenter.pools, {', '.join(pools)}; "
+                "choose one of them or add it there."
+            )
+    for name, pool in pools.items():
+        wanted = sum(runtime.scaling.max_replicas for runtime in sections.runtimes if runtime.pool == name)
+        if wanted > pool.spot_gpus + pool.on_demand_gpus:
+            yield (
+                f"karpenter.pools: {name} allows {pool.spot_gpus + pool.on_demand_gpus} GPUs and its runtimes' "
+                f"max_replicas ask for {wanted}; raise spot_gpus or on_demand_gpus, or lower max_replicas."
+            )
+
+
+def _scaling_conflicts(key: str, scaling: ScalingSettings) -> Iterator[str]:
+    lower = {"min_replicas": scaling.min_replicas}
+    if scaling.warm:
+        lower["warm.replicas"] = scaling.warm.replicas
+    for name, value in lower.items():
+        if value > scaling.max_replicas:
+            yield (
+                f"{key}.{name}: {value} is more than max_replicas, {scaling.max_replicas}; lower the one or raise "
+                "the other."
+            )

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import TypedDict
 
 import pulumi
 from pulumi_aws import dynamodb, s3
@@ -22,8 +23,22 @@ class StorageArgs:
     settings: Settings
 
 
+class Places(TypedDict):
+    """Where functions and agents keep jobs, by name and by ARN."""
+
+    jobs_table: pulumi.Output[str]
+    jobs_table_arn: pulumi.Output[str]
+    input_bucket: pulumi.Output[str]
+    input_bucket_arn: pulumi.Output[str]
+    output_bucket: pulumi.Output[str]
+    output_bucket_arn: pulumi.Output[str]
+
+
 class Storage(pulumi.ComponentResource):
-    """Buckets for outputs, inputs and models, and the jobs table."""
+    """Buckets for outputs, inputs and models, and the jobs table; places: names and ARNs for those who use them.
+
+    outputs: of the stack.
+    """
 
     def __init__(self, name: str, args: StorageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("sd:storage:Storage", name, None, opts)
@@ -39,6 +54,20 @@ class Storage(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.jobs_table = self._jobs_table()
+        self.places = Places(
+            jobs_table=self.jobs_table.name,
+            jobs_table_arn=self.jobs_table.arn,
+            input_bucket=self.input_bucket.bucket,
+            input_bucket_arn=self.input_bucket.arn,
+            output_bucket=self.output_bucket.bucket,
+            output_bucket_arn=self.output_bucket.arn,
+        )
+        self.outputs: dict[str, pulumi.Output[str]] = {
+            "output_bucket": self.output_bucket.bucket,
+            "input_bucket": self.input_bucket.bucket,
+            "models_bucket": self.models_bucket.bucket,
+            "jobs_table": self.jobs_table.name,
+        }
         self.register_outputs({})
 
     def _bucket(self, kind: str, rules: list[s3.BucketLifecycleConfigurationRuleArgsDict]) -> s3.Bucket:

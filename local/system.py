@@ -21,6 +21,7 @@ from local.processes import ProcessFailedError, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNTIME_WAIT_S = 10.0  # ComfyUI answers in milliseconds, also while it samples
+HERE = {"architecture": "host", "domain": None, "vpc_endpoint_id": None, "iam_auth": None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,12 +125,13 @@ def _scratch() -> Iterator[Path]:
 def local_config(options: Options, endpoint: str) -> dict[str, Any]:
     """The stack's own configuration with what differs on one machine: an endpoint, its architecture, a free port.
 
-    A section of the wrong shape stays as it is, for the settings to refuse.
+    Nor does a domain of one's own lead here, and a VPC's door is no door of this machine. A section of the wrong shape
+    stays as it is, for the settings to refuse.
     """
     config = {**stack_config(ROOT, options.stack), **(options.overrides or {})}
     config["sd-async:endpoint_url"] = endpoint
     config["sd-async:kubernetes"] = _with(config.get("sd-async:kubernetes", {}), context="local")
-    config["sd-async:api"] = _with(config.get("sd-async:api", {}), architecture="host")
+    config["sd-async:api"] = _with(config.get("sd-async:api", {}), **HERE)
     runtimes = config.get("sd-async:runtimes")
     if isinstance(runtimes, list):
         config["sd-async:runtimes"] = [_with(runtime, port=free_port()) for runtime in runtimes]

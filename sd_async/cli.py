@@ -160,6 +160,15 @@ def download(context: click.Context, job_id: str, folder: Path) -> int:
         return session.finish(client, job, folder)
 
 
+@cli.command("admin", context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def admin(arguments: tuple[str, ...]) -> int:
+    """An operator's commands: models, pre-flight. Run it in the repository's folder."""
+    from sd_async import admin as operator  # noqa: PLC0415 - a client's commands start without it
+
+    return operator.run(arguments)
+
+
 class Session:
     """What the commands share: configuration, client and how results are shown. `context.obj` is a test's client."""
 

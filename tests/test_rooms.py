@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PROJECT = ("__main__", "agent", "bench", "components", "functions", "local", "ops", "sd_async", "tests")
+PROJECT = ("__main__", "agent", "bench", "components", "functions", "local", "ops", "program", "sd_async", "tests")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,11 @@ class Room:
 
 PURE = ("settings", "naming", "addressing", "policies", "scaling", "alarms")
 # The rest of the pure files: settings' and the chart's own halves, the API's answer texts, the Lambda bundle (0008).
-PURE_FILES = (*PURE, "schema", "chart_values", "answers", "bundle")
+PURE_FILES = (
+    *PURE,
+    *(f"settings_{part}" for part in ("cluster", "docs", "platform", "runtimes")),
+    *("schema", "chart_values", "answers", "bundle", "cluster_policies", "nodepools", "prices"),
+)
 PURE_MODULES = tuple(f"components.{name}" for name in PURE_FILES)
 CONTRACT = "sd_async.contract"
 BOTO = ("boto3", "botocore", "mypy_boto3_*")
@@ -44,7 +48,8 @@ SERVICE = ("drafts", "env", "openapi", "ports", "publish", "routes", "service", 
 
 ROOMS: dict[str, Room] = {
     # A program reads its stack and exports its outputs through pulumi itself (0008).
-    "program": Room(files=("__main__.py",), own=("components",), foreign=PULUMI),
+    # and what is too long for its page stands in program/ (0070).
+    "program": Room(files=("__main__.py", "program/*.py"), own=("components", "program"), foreign=PULUMI),
     "components, pure": Room(
         files=("components/__init__.py", *(f"components/{name}.py" for name in PURE_FILES)),
         own=(*PURE_MODULES, CONTRACT),
@@ -58,6 +63,8 @@ ROOMS: dict[str, Room] = {
     "sd_async, client": Room(
         files=tuple(f"sd_async/{name}.py" for name in CLIENT), own=(CONTRACT, *CLIENT_MODULES), foreign=("httpx",)
     ),
+    # The client's command hands over to the operator's, where there is one (0082).
+    "sd_async, admin": Room(files=("sd_async/admin.py",), own=("sd_async.errors", "ops.cli")),
     "sd_async, command": Room(files=("sd_async/*.py",), own=("sd_async",), foreign=("click", "rich", STRUCTS)),
     "functions, routes": Room(files=("functions/api/routes.py", "functions/__init__.py", "functions/api/__init__.py")),
     "functions, store": Room(
@@ -112,6 +119,11 @@ ROOMS: dict[str, Room] = {
     # A program of its own in the agent's image: models to disk through the AWS CRT (0091).
     "agent, models": Room(files=("agent/fetch_models.py",), foreign=(*BOTO, "s3transfer", "awscrt")),
     "agent, process": Room(files=("agent/__main__.py",), own=("agent", CONTRACT)),
+    "ops, command": Room(
+        files=("ops/cli.py", "ops/stacks.py"),
+        own=("ops", *PURE_MODULES, CONTRACT),
+        foreign=(*BOTO, "click", "rich", "yaml"),
+    ),
     "ops": Room(files=("ops/*.py",), own=("ops", *PURE_MODULES, CONTRACT), foreign=BOTO),
     "local": Room(files=("local/*.py",), own=PROJECT, foreign=("*",)),
     "bench": Room(files=("bench/*.py",), own=PROJECT, foreign=("*",)),

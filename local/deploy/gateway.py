@@ -65,7 +65,9 @@ def stage(aws: Aws, _name: str, given: Inputs) -> Made:
         client.update_stage(restApiId=api, stageName=label, patchOperations=log)
     # on AWS: https://{api}.execute-api.{region}.amazonaws.com/{stage}
     url = f"{aws.emulator.endpoint}/_aws/execute-api/{api}/{label}"
-    return f"ags-{api}-{label}", {"invokeUrl": url, "executionArn": aws.arn("execute-api", f"{api}/{label}")}
+    arn = f"arn:aws:apigateway:{aws.emulator.region}::/restapis/{api}/stages/{label}"
+    execution_arn = aws.arn("execute-api", f"{api}/{label}")
+    return f"ags-{api}-{label}", {"invokeUrl": url, "executionArn": execution_arn, "arn": arn}
 
 
 def method_settings(aws: Aws, _name: str, given: Inputs) -> Made:
@@ -94,11 +96,12 @@ def _replace(path: str, value: str) -> dict[str, str]:
 
 
 def usage_plan(aws: Aws, name: str, given: Inputs) -> Made:
-    throttle = given["throttleSettings"]
+    throttle, quota = given["throttleSettings"], given.get("quotaSettings")
     made = aws.client("apigateway").create_usage_plan(
         name=named(name, given),
         apiStages=[{"apiId": stage["apiId"], "stage": stage["stage"]} for stage in given["apiStages"]],
         throttle={"rateLimit": throttle["rateLimit"], "burstLimit": throttle["burstLimit"]},
+        **({"quota": {"limit": quota["limit"], "period": quota["period"]}} if quota else {}),
     )
     return made["id"], {}
 

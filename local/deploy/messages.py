@@ -1,7 +1,9 @@
-"""Topics, queues, schedules and log groups."""
+"""Topics, queues, schedules, log groups, alarms."""
+
+from typing import Any
 
 from local.deploy.aws import Aws, Kind, Made, named
-from local.deploy.inputs import Inputs
+from local.deploy.inputs import Inputs, pascal, plain
 
 _QUEUE_ATTRIBUTES = {
     "visibilityTimeoutSeconds": "VisibilityTimeout",
@@ -17,6 +19,13 @@ def topic(aws: Aws, name: str, given: Inputs) -> Made:
     label = named(name, given)
     arn = aws.client("sns").create_topic(Name=label, Attributes=attributes)["TopicArn"]
     return arn, {"arn": arn, "name": label}
+
+
+def topic_policy(aws: Aws, _name: str, given: Inputs) -> Made:
+    aws.client("sns").set_topic_attributes(
+        TopicArn=given["arn"], AttributeName="Policy", AttributeValue=given["policy"]
+    )
+    return given["arn"], {}
 
 
 def subscription(aws: Aws, _name: str, given: Inputs) -> Made:
@@ -77,8 +86,41 @@ def log_group(aws: Aws, name: str, given: Inputs) -> Made:
     return label, {"name": label, "arn": aws.arn("logs", f"log-group:{label}")}
 
 
+def alarm(aws: Aws, name: str, given: Inputs) -> Made:
+    label = named(name, given)
+    watched = [_query(query) for query in given["metricQueries"]]
+    aws.client("cloudwatch").put_metric_alarm(
+        AlarmName=label,
+        AlarmDescription=given["alarmDescription"],
+        ComparisonOperator=given["comparisonOperator"],
+        Threshold=given["threshold"],
+        EvaluationPeriods=given["evaluationPeriods"],
+        TreatMissingData=given["treatMissingData"],
+        Metrics=watched,
+        AlarmActions=given["alarmActions"],
+        OKActions=given["okActions"],
+    )
+    return label, {"name": label, "arn": aws.arn("cloudwatch", f"alarm:{label}")}
+
+
+def _query(given: Inputs) -> dict[str, Any]:
+    """Of Pulumi's flat metric the nested one of the API; names of dimensions stay as they are."""
+    query = {name[:1].upper() + name[1:]: pascal(given[name]) for name in given if name != "metric"}
+    if metric := given.get("metric"):
+        dimensions = [{"Name": name, "Value": value} for name, value in plain(metric["dimensions"]).items()]
+        source = {"Namespace": metric["namespace"], "MetricName": metric["metricName"], "Dimensions": dimensions}
+        query["MetricStat"] = {"Metric": source, "Period": metric["period"], "Stat": metric["stat"]}
+    return query
+
+
+def dashboard(aws: Aws, _name: str, given: Inputs) -> Made:
+    aws.client("cloudwatch").put_dashboard(DashboardName=given["dashboardName"], DashboardBody=given["dashboardBody"])
+    return given["dashboardName"], {}
+
+
 KINDS: dict[str, Kind] = {
     "aws:sns/topic:Topic": topic,
+    "aws:sns/topicPolicy:TopicPolicy": topic_policy,
     "aws:sns/topicSubscription:TopicSubscription": subscription,
     "aws:sqs/queue:Queue": queue,
     "aws:sqs/redriveAllowPolicy:RedriveAllowPolicy": redrive_allow_policy,
@@ -86,4 +128,6 @@ KINDS: dict[str, Kind] = {
     "aws:cloudwatch/eventRule:EventRule": rule,
     "aws:cloudwatch/eventTarget:EventTarget": target,
     "aws:cloudwatch/logGroup:LogGroup": log_group,
+    "aws:cloudwatch/metricAlarm:MetricAlarm": alarm,
+    "aws:cloudwatch/dashboard:Dashboard": dashboard,
 }

@@ -1,7 +1,7 @@
-"""Buckets and tables."""
+"""Buckets, tables and image repositories."""
 
 from local.deploy.aws import Aws, Kind, Made, named
-from local.deploy.inputs import Inputs, pascal
+from local.deploy.inputs import Inputs, pascal, plain
 
 
 def bucket(aws: Aws, name: str, given: Inputs) -> Made:
@@ -82,6 +82,22 @@ def table(aws: Aws, name: str, given: Inputs) -> Made:
     return label, {"name": label, "arn": aws.arn("dynamodb", f"table/{label}")}
 
 
+def repository(aws: Aws, name: str, given: Inputs) -> Made:
+    label = named(name, given)
+    made = aws.client("ecr").create_repository(
+        repositoryName=label,
+        imageTagMutability=given["imageTagMutability"],
+        encryptionConfiguration=plain(given["encryptionConfigurations"][0]),
+        imageScanningConfiguration=plain(given["imageScanningConfiguration"]),
+    )["repository"]
+    return label, {"name": label, "arn": made["repositoryArn"], "repositoryUrl": made["repositoryUri"]}
+
+
+def repository_lifecycle(aws: Aws, _name: str, given: Inputs) -> Made:
+    aws.client("ecr").put_lifecycle_policy(repositoryName=given["repository"], lifecyclePolicyText=given["policy"])
+    return given["repository"], {}
+
+
 KINDS: dict[str, Kind] = {
     "aws:s3/bucket:Bucket": bucket,
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": bucket_access,
@@ -90,4 +106,6 @@ KINDS: dict[str, Kind] = {
     "aws:s3/bucketPolicy:BucketPolicy": bucket_policy,
     "aws:s3/bucketVersioning:BucketVersioning": bucket_versioning,
     "aws:dynamodb/table:Table": table,
+    "aws:ecr/repository:Repository": repository,
+    "aws:ecr/lifecyclePolicy:LifecyclePolicy": repository_lifecycle,
 }

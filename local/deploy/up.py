@@ -21,10 +21,17 @@ SCALED_OBJECT = "kubernetes:keda.sh/v1alpha1:ScaledObject"
 KINDS: dict[str, Kind] = {**stores.KINDS, **messages.KINDS, **compute.KINDS, **gateway.KINDS}
 
 # Kinds that nothing answers here; each with what stands for it, so that nothing is skipped in silence.
-ANSWERED_BY_NOTHING = {"pulumi:providers:kubernetes": "local pods are processes of this machine"}
+ANSWERED_BY_NOTHING = {
+    "pulumi:providers:aws": "every resource goes to the one emulator, whose tags nobody reads",
+    "pulumi:providers:kubernetes": "local pods are processes of this machine",
+    "aws:wafv2/webAcl:WebAcl": "the emulator listens on loopback only, where no stranger calls",
+    "aws:wafv2/webAclAssociation:WebAclAssociation": "as its WebAcl",
+    "aws:budgets/budget:Budget": "nothing is spent here",
+}
 
 # Inputs that change nothing here, each with the reason; any other that no kind reads is refused.
 WITHOUT_EFFECT = {
+    "aws:ecr/repository:Repository": {"forceDelete": "the emulator ends with all it holds"},
     "aws:s3/bucket:Bucket": {"forceDestroy": "the emulator ends with everything in it"},
     "aws:apigateway/deployment:Deployment": {"triggers": "there is no earlier deployment that could be kept"},
     RELEASE: {

@@ -12,6 +12,7 @@ CONFIG: dict[str, Any] = {
         {"name": "sdxl", "type": "a1111", "image": "registry.example/a1111:1", "job_timeout_s": 900},
     ],
     "sd-async:agent": {"image": "registry.example/agent:1"},
+    "sd-async:cluster": {"create": False},  # what is inside a cluster has tests of its own
     "sd-async:storage": {"file_buckets": ["team-a", "team-b"]},
 }
 

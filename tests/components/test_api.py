@@ -66,7 +66,11 @@ def test_the_deployment_is_a_snapshot_of_everything_placed(placed: Engine) -> No
 
 def test_the_deployment_is_made_again_when_routes_answers_or_function_change(placed: Engine) -> None:
     [deployment] = placed.inputs(DEPLOYMENT)
-    assert deployment["triggers"] == {"rows": fingerprint(ROUTES, ANSWERS), "function": "arn:invoke"}
+    assert deployment["triggers"] == {
+        "rows": fingerprint(ROUTES, ANSWERS),
+        "function": "arn:invoke",
+        "access": "False None",
+    }
     assert len({fingerprint(ROUTES, ANSWERS), fingerprint(ROUTES[:-1], ANSWERS), fingerprint(ROUTES, ANSWERS[1:])}) == 3
 
 
@@ -95,14 +99,29 @@ def test_the_region_lets_api_gateway_write_logs_before_the_stage_wants_to(placed
     assert placed.waits_for(stage, placed.named("aws:iam/rolePolicyAttachment:RolePolicyAttachment", "gateway-logs"))
 
 
-def test_a_key_is_limited_as_the_settings_say(placed: Engine) -> None:
-    [plan] = placed.inputs("aws:apigateway/usagePlan:UsagePlan")
-    assert plan["throttleSettings"] == {"rateLimit": 7, "burstLimit": 9}
-    assert plan["apiStages"] == [{"apiId": "sd-async-dev-api-id", "stage": "dev"}]
-    [member] = placed.inputs("aws:apigateway/usagePlanKey:UsagePlanKey")
-    assert (member["keyId"], member["usagePlanId"]) == ("sd-async-dev-default-id", "sd-async-dev-api-id")
-    [key] = placed.inputs("aws:apigateway/apiKey:ApiKey")
-    assert "value" not in key, "AWS makes the key: nobody else ever held it"
+def test_signed_requests_can_be_asked_for_beside_the_key() -> None:
+    placed = build(lambda: Api("api", ApiArgs(stack(api={"iam_auth": True}), "function", "arn:invoke")))
+    methods = placed.inputs(METHOD)
+    assert len(methods) == len(ROUTES)
+    assert {(method["authorization"], method["apiKeyRequired"]) for method in methods} == {("AWS_IAM", True)}
+
+
+def test_a_private_api_opens_to_its_vpc_endpoint_only_and_before_it_is_served() -> None:
+    args = ApiArgs(stack(api={"vpc_endpoint_id": "vpce-01234567"}), "function", "arn:invoke")
+    placed = build(lambda: Api("api", args))
+    [api] = placed.inputs("aws:apigateway/restApi:RestApi")
+    assert api["endpointConfiguration"] == {"types": "PRIVATE", "vpcEndpointIds": ["vpce-01234567"]}
+    policy = placed.named("aws:apigateway/restApiPolicy:RestApiPolicy", "api")
+    [statement] = json.loads(policy.inputs["policy"])["Statement"]
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceVpce": "vpce-01234567"}}
+    assert statement["Resource"] == "arn:aws:execute-api:us-west-2:123456789012:sd-async-dev-api-id/*"
+    assert placed.waits_for(placed.named(DEPLOYMENT, "api"), policy)
+
+
+def test_a_public_api_needs_no_policy(placed: Engine) -> None:
+    [api] = placed.inputs("aws:apigateway/restApi:RestApi")
+    assert api["endpointConfiguration"] == {"types": "REGIONAL"}
+    assert placed.inputs("aws:apigateway/restApiPolicy:RestApiPolicy") == []
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.kind)

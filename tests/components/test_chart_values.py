@@ -1,9 +1,14 @@
 """Settings as the chart's values: everything arrives where the chart wants it."""
 
+import dataclasses
+
 import pytest
 
 from components.chart_values import RuntimeAddresses, image_values, values_for
-from components.settings import AgentSettings, RuntimeSettings, Settings, StorageSettings
+from components.settings import Settings
+from components.settings_cluster import KubernetesSettings
+from components.settings_platform import StorageSettings
+from components.settings_runtimes import AgentSettings, RuntimeSettings
 from sd_async.contract.jobs import RuntimeType
 
 ADDRESSES = RuntimeAddresses(
@@ -28,6 +33,7 @@ SETTINGS = Settings(
 
 def test_every_setting_of_a_runtime_reaches_its_value() -> None:
     assert values_for(SETTINGS, RUNTIME, ADDRESSES) == {
+        "nodeSelector": {"sd-async/pool": "gpu"},
         "runtime": {
             "name": "comfy",
             "type": "comfyui",
@@ -74,3 +80,9 @@ DIGEST = "sha256:" + "0" * 64
 )
 def test_an_image_falls_into_its_parts(image: str, repository: str, tag: str, digest: str) -> None:
     assert image_values(image) == {"repository": repository, "tag": tag, "digest": digest}
+
+
+def test_a_runtime_runs_on_the_nodes_of_its_pool_where_the_stack_makes_them() -> None:
+    assert values_for(SETTINGS, RUNTIME, ADDRESSES)["nodeSelector"] == {"sd-async/pool": "gpu"}
+    existing = dataclasses.replace(SETTINGS, kubernetes=KubernetesSettings(context="work"))
+    assert "nodeSelector" not in values_for(existing, RUNTIME, ADDRESSES)

@@ -68,11 +68,30 @@ def test_a_queue_gets_the_bare_messages_that_name_its_runtime_in_either_attribut
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_only_the_jobs_topic_may_send_and_may_before_it_does(placed: Engine, runtime: str) -> None:
     policy = placed.named("aws:sqs/queuePolicy:QueuePolicy", f"jobs-{runtime}")
-    [statement] = json.loads(policy.inputs["policy"])["Statement"]
+    statement, refused = json.loads(policy.inputs["policy"])["Statement"]
+    assert refused["Effect"] == "Deny"
     assert statement["Principal"] == {"Service": "sns.amazonaws.com"}
     assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": f"{SNS}sd-async-dev-jobs"}}
     assert statement["Resource"] == f"{SQS}sd-async-dev-jobs-{runtime}"
     assert placed.waits_for(placed.named(SUBSCRIPTION, f"jobs-{runtime}"), policy)
+
+
+@pytest.mark.parametrize("kind", ["jobs", "results"])
+def test_nobody_publishes_in_the_clear_and_only_this_accounts_roles_at_all(placed: Engine, kind: str) -> None:
+    policy = placed.named("aws:sns/topicPolicy:TopicPolicy", kind).inputs
+    [statement] = json.loads(policy["policy"])["Statement"]
+    assert (policy["arn"], statement["Resource"]) == (f"{SNS}sd-async-dev-{kind}", f"{SNS}sd-async-dev-{kind}")
+    assert (statement["Effect"], statement["Action"]) == ("Deny", ["sns:Publish"])
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+@pytest.mark.parametrize("queue", [f"{kind}-{runtime}" for kind in ("jobs", "dead") for runtime in RUNTIMES])
+def test_nobody_speaks_to_a_queue_in_the_clear(placed: Engine, queue: str) -> None:
+    policy = placed.named("aws:sqs/queuePolicy:QueuePolicy", queue).inputs
+    refused = json.loads(policy["policy"])["Statement"][-1]
+    assert (refused["Effect"], refused["Resource"]) == ("Deny", f"{SQS}sd-async-dev-{queue}")
+    assert {"sqs:SendMessage", "sqs:ReceiveMessage"} <= set(refused["Action"])
+    assert refused["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
 def test_nothing_listens_to_results_yet_and_nobody_is_mailed(placed: Engine) -> None:

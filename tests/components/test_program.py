@@ -21,15 +21,37 @@ apigateway/deployment:Deployment api
 apigateway/methodSettings:MethodSettings api
 apigateway/restApi:RestApi api = sd-async-dev-api
 apigateway/stage:Stage api
-apigateway/usagePlan:UsagePlan api = sd-async-dev-api
+apigateway/usagePlan:UsagePlan default = sd-async-dev-default
 apigateway/usagePlanKey:UsagePlanKey default
+cloudwatch/dashboard:Dashboard stack
 cloudwatch/eventRule:EventRule outbox = sd-async-dev-outbox
 cloudwatch/eventTarget:EventTarget outbox
 cloudwatch/logGroup:LogGroup access = /aws/apigateway/sd-async-dev-api
 cloudwatch/logGroup:LogGroup api = /aws/lambda/sd-async-dev-api
 cloudwatch/logGroup:LogGroup dead-letter = /aws/lambda/sd-async-dev-dead-letter
 cloudwatch/logGroup:LogGroup outbox = /aws/lambda/sd-async-dev-outbox
+cloudwatch/metricAlarm:MetricAlarm api-faults-api = sd-async-dev-api-faults-api
+cloudwatch/metricAlarm:MetricAlarm dead-letters-sd15 = sd-async-dev-dead-letters-sd15
+cloudwatch/metricAlarm:MetricAlarm dead-letters-sdxl = sd-async-dev-dead-letters-sdxl
+cloudwatch/metricAlarm:MetricAlarm function-errors-api = sd-async-dev-function-errors-api
+cloudwatch/metricAlarm:MetricAlarm function-errors-dead-letter = sd-async-dev-function-errors-dead-letter
+cloudwatch/metricAlarm:MetricAlarm function-errors-outbox = sd-async-dev-function-errors-outbox
+cloudwatch/metricAlarm:MetricAlarm function-throttles-api = sd-async-dev-function-throttles-api
+cloudwatch/metricAlarm:MetricAlarm function-throttles-dead-letter = sd-async-dev-function-throttles-dead-letter
+cloudwatch/metricAlarm:MetricAlarm function-throttles-outbox = sd-async-dev-function-throttles-outbox
+cloudwatch/metricAlarm:MetricAlarm nobody-works-sd15 = sd-async-dev-nobody-works-sd15
+cloudwatch/metricAlarm:MetricAlarm nobody-works-sdxl = sd-async-dev-nobody-works-sdxl
+cloudwatch/metricAlarm:MetricAlarm oldest-job-sd15 = sd-async-dev-oldest-job-sd15
+cloudwatch/metricAlarm:MetricAlarm oldest-job-sdxl = sd-async-dev-oldest-job-sdxl
+cloudwatch/metricAlarm:MetricAlarm undelivered-jobs = sd-async-dev-undelivered-jobs
+cloudwatch/metricAlarm:MetricAlarm undelivered-results = sd-async-dev-undelivered-results
 dynamodb/table:Table jobs = sd-async-dev-jobs
+ecr/lifecyclePolicy:LifecyclePolicy a1111
+ecr/lifecyclePolicy:LifecyclePolicy agent
+ecr/lifecyclePolicy:LifecyclePolicy comfyui
+ecr/repository:Repository a1111 = sd-async-dev/a1111
+ecr/repository:Repository agent = sd-async-dev/agent
+ecr/repository:Repository comfyui = sd-async-dev/comfyui
 iam/role:Role api = sd-async-dev-api
 iam/role:Role dead-letter = sd-async-dev-dead-letter
 iam/role:Role gateway-logs = sd-async-dev-gateway-logs
@@ -61,14 +83,20 @@ s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfigurati
 s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration models
 s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration output
 s3/bucketVersioning:BucketVersioning models
+sns/topic:Topic alarms = sd-async-dev-alarms
 sns/topic:Topic jobs = sd-async-dev-jobs
 sns/topic:Topic results = sd-async-dev-results
+sns/topicPolicy:TopicPolicy alarms
+sns/topicPolicy:TopicPolicy jobs
+sns/topicPolicy:TopicPolicy results
 sns/topicSubscription:TopicSubscription jobs-sd15
 sns/topicSubscription:TopicSubscription jobs-sdxl
 sqs/queue:Queue dead-sd15 = sd-async-dev-dead-sd15
 sqs/queue:Queue dead-sdxl = sd-async-dev-dead-sdxl
 sqs/queue:Queue jobs-sd15 = sd-async-dev-jobs-sd15
 sqs/queue:Queue jobs-sdxl = sd-async-dev-jobs-sdxl
+sqs/queuePolicy:QueuePolicy dead-sd15
+sqs/queuePolicy:QueuePolicy dead-sdxl
 sqs/queuePolicy:QueuePolicy jobs-sd15
 sqs/queuePolicy:QueuePolicy jobs-sdxl
 sqs/redriveAllowPolicy:RedriveAllowPolicy jobs-sd15
@@ -83,6 +111,7 @@ NAMED_AFTER_ROWS = {
 SCALED_OBJECT, RELEASE = "kubernetes:keda.sh/v1alpha1:ScaledObject", "kubernetes:helm.sh/v3:Release"
 DOCUMENTS = {
     "aws:iam/rolePolicy:RolePolicy": "policy",
+    "aws:sns/topicPolicy:TopicPolicy": "policy",
     "aws:sqs/queuePolicy:QueuePolicy": "policy",
     "aws:s3/bucketPolicy:BucketPolicy": "policy",
     "aws:iam/role:Role": "assumeRolePolicy",
@@ -111,18 +140,32 @@ def test_names_stay_what_they_are(placed: Engine) -> None:
         given = one.inputs.get("name")
         return f"{one.token.removeprefix('aws:')} {one.name}" + (f" = {given}" if given else "")
 
-    found = [one for one in placed.declared if one.is_custom and one.token not in NAMED_AFTER_ROWS]
+    found = [one for one in placed.declared if one.token.startswith("aws:") and one.token not in NAMED_AFTER_ROWS]
     assert sorted(map(line, found)) == NAMES.strip().splitlines()
 
 
 def test_components_are_named_by_what_they_place(placed: Engine) -> None:
     assert sorted((one.token, one.name) for one in placed.declared if not one.is_custom) == [
+        ("sd:access:Access", "access"),
         ("sd:api:Api", "api"),
+        ("sd:images:Images", "images"),
         ("sd:lambdas:Lambdas", "lambdas"),
         ("sd:messaging:Messaging", "messaging"),
+        ("sd:observability:Observability", "observability"),
         ("sd:storage:Storage", "storage"),
         ("sd:upkeep:Upkeep", "upkeep"),
     ]
+
+
+def test_everything_at_aws_carries_the_stacks_tags_by_its_provider(placed: Engine) -> None:
+    provider = placed.named("pulumi:providers:aws", "aws")
+    assert provider.inputs["region"] == "us-west-2"
+    tags = provider.inputs["defaultTags"]
+    tags = json.loads(tags) if isinstance(tags, str) else tags
+    assert tags == {"tags": {"project": "sd-async", "stack": "dev", "managed-by": "pulumi"}}
+    resources = [one for one in placed.declared if one.token.startswith("aws:")]
+    assert len(resources) > 80
+    assert not [one.name for one in resources if not one.provider.startswith(provider.urn)]
 
 
 def test_a_user_is_told_where_everything_is(placed: Engine) -> None:
@@ -137,8 +180,21 @@ def test_a_user_is_told_where_everything_is(placed: Engine) -> None:
         "jobs_topic_arn": "arn:aws:sns:us-west-2:123456789012:sd-async-dev-jobs",
         "results_topic_arn": "arn:aws:sns:us-west-2:123456789012:sd-async-dev-results",
         "queue_urls": {"sd15": f"{queues}-jobs-sd15", "sdxl": f"{queues}-jobs-sdxl"},
+        "image_repositories": {
+            name: f"123456789012.dkr.ecr.us-west-2.amazonaws.com/sd-async-dev/{name}"
+            for name in ("agent", "comfyui", "a1111")
+        },
+        "dashboard_url": "https://us-west-2.console.aws.amazon.com/cloudwatch/home?region=us-west-2"
+        "#dashboards/dashboard/sd-async-dev",
         "dead_letter_queue_urls": {"sd15": f"{queues}-dead-sd15", "sdxl": f"{queues}-dead-sdxl"},
     }
+
+
+def test_a_user_is_told_the_one_command_that_is_left_to_do_for_each_runtime(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    evaluate(as_text(CONFIG))
+    for name in ("sd15", "sdxl"):
+        assert f"sd-async admin models push DIR --runtime {name}" in caplog.text
 
 
 def test_the_keys_and_only_the_keys_are_secret(placed: Engine) -> None:
@@ -177,7 +233,7 @@ def test_a_section_nobody_reads_is_refused() -> None:
 
 def test_no_policy_allows_every_action_or_every_resource(placed: Engine) -> None:
     found = documents(placed)
-    assert len(found) == 3 + 4 + 2 + 3  # policies of functions, roles, queues, buckets
+    assert len(found) == 3 + 4 + 3 + 4 + 3  # policies of functions, roles, topics, queues, buckets
     for name, document in found.items():
         for statement in document["Statement"]:
             actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]

@@ -6,14 +6,16 @@ import pytest
 import yaml
 
 from components.scaling import scaled_object
-from components.settings import RuntimeSettings, ScalingSettings
+from components.settings import SettingsError
+from components.settings_runtimes import RuntimeSettings, ScalingSettings, WarmSettings
 from sd_async.contract.jobs import RuntimeType
 from tests.chart.manifests import problems
+from tests.components.example import CONFIG, stack
 
 QUEUE_URL = "https://sqs.us-west-2.amazonaws.com/111122223333/comfy"
 
 
-def document(endpoint_url: str | None = None, **scaling: int) -> dict[str, Any]:
+def document(endpoint_url: str | None = None, **scaling: Any) -> dict[str, Any]:
     runtime = RuntimeSettings(
         name="comfy",
         type=RuntimeType.COMFYUI,
@@ -81,3 +83,25 @@ def test_an_unreadable_queue_keeps_agents_and_starts_at_most_one(min_replicas: i
 
 def test_taking_scaling_away_starts_no_gpu() -> None:
     assert document()["spec"]["advanced"]["restoreToOriginalReplicaCount"] is False
+
+
+def test_agents_are_kept_through_business_hours_only_when_asked_for() -> None:
+    assert [trigger["type"] for trigger in document()["spec"]["triggers"]] == ["aws-sqs-queue"]
+    warm = document(warm=WarmSettings(replicas=2, timezone="Europe/Berlin"))
+    assert warm["spec"]["triggers"][1] == {
+        "type": "cron",
+        "metadata": {
+            "timezone": "Europe/Berlin",
+            "start": "0 8 * * 1-5",
+            "end": "0 18 * * 1-5",
+            "desiredReplicas": "2",
+        },
+    }
+    assert problems(yaml.safe_dump(warm)) == []
+
+
+def test_more_agents_through_business_hours_than_ever_may_be_are_refused() -> None:
+    scaling = {"max_replicas": 2, "warm": {"replicas": 3}}
+    runtimes = [CONFIG["sd-async:runtimes"][0] | {"scaling": scaling}]
+    with pytest.raises(SettingsError, match=r"scaling\.warm\.replicas: 3 is more than max_replicas, 2;"):
+        stack(runtimes=runtimes)

@@ -7,17 +7,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.settings import (
-    MAX_PREFIX_CHARS,
-    AgentSettings,
-    ApiSettings,
-    KubernetesSettings,
-    ScalingSettings,
-    Settings,
-    SettingsError,
-    StorageSettings,
-    parse,
-)
+from components.settings import MAX_PREFIX_CHARS, Settings, SettingsError, parse
+from components.settings_cluster import KubernetesSettings
+from components.settings_platform import ApiSettings, StorageSettings
+from components.settings_runtimes import AgentSettings, ScalingSettings
 from sd_async.contract import limits
 from sd_async.contract.jobs import RuntimeType
 from tests.components.example import CONFIG, as_text, changed, stack
@@ -139,6 +132,19 @@ REFUSED = [
     ({"api": {"log_retention_days": 31}}, "sd-async:api.log_retention_days: 31 is none of 1, 3, 5, 7, 14, 30,"),
     ({"api": {"log_retention_days": True}}, "sd-async:api.log_retention_days: True is none of 1, 3, 5, 7, 14, 30,"),
     ({"api": {"url_expiry_s": 43201}}, "sd-async:api.url_expiry_s: 43201 is no whole number from 60 to 43200 seconds."),
+    ({"api": {"waf": "yes"}}, "sd-async:api.waf: yes is neither true nor false. Leave it out for False."),
+    ({"api": {"clients": []}}, "sd-async:api.clients: 0 items where a list of 1 to 100 is needed."),
+    ({"api": {"clients": [{"name": "a"}, {"name": "a"}]}}, "sd-async:api.clients: 2 are named a; give each its own"),
+    ({"api": {"clients": [{"name": "a", "quota": 0}]}}, "sd-async:api.clients[0].quota: 0 is no whole number from 1"),
+    ({"api": {"domain": {"name": "example.com"}}}, "sd-async:api.domain: has neither certificate_arn nor zone_id"),
+    (
+        {"api": {"domain": {"name": "example.com", "zone_id": "Z1"}, "vpc_endpoint_id": "vpce-01234567"}},
+        "sd-async:api.domain: a private API has no name of its own here; leave out api.domain",
+    ),
+    (
+        {"observability": {"budget_usd_per_month": 9}},
+        "sd-async:observability.budget_usd_per_month: tells nobody; name who is told in observability.emails.",
+    ),
     ({"storage": {"retention_days": 0}}, "sd-async:storage.retention_days: 0 is no whole number from 1 to 3650 days."),
     ({"storage": {"file_buckets": ["Up"]}}, "sd-async:storage.file_buckets[0]: Up is no bucket name: 3 to 63 of a-z"),
     ({"kubernetes": {"context": "a b"}}, "sd-async:kubernetes.context: a b is no context of a kubeconfig: 1 to 253"),
@@ -151,7 +157,7 @@ REFUSED = [
     ({"api": {"rate": 1}}, "sd-async:api: rate is no setting; "),
     (
         {"api": {"zzz": 1}},
-        "sd-async:api: zzz is no setting; remove it; there are architecture, burst, log_retention_days",
+        "sd-async:api: zzz is no setting; remove it; there are architecture, burst, clients, domain",
     ),
 ]
 
@@ -187,7 +193,7 @@ def test_a_name_that_would_not_fit_in_awss_names_is_refused_before_aws_does() ->
     stack_name = "a" * (MAX_PREFIX_CHARS - len("sd-async-"))
     assert parse("sd-async", stack_name, CONFIG)
     [found] = problems(CONFIG, stack_name=f"{stack_name}a")
-    assert f"has 41 characters and {MAX_PREFIX_CHARS} fit" in found
+    assert f"has {MAX_PREFIX_CHARS + 1} characters and {MAX_PREFIX_CHARS} fit" in found
 
 
 @pytest.mark.parametrize("stack_name", ["Dev", "a.b", "a_b", "1", ""])

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.scaling import scaled_object
-from components.settings import RuntimeSettings, ScalingSettings
+from components.settings_runtimes import RuntimeSettings, ScalingSettings
 from local.scaler import Autoscaler, UnknownScalingError
 from sd_async.contract.jobs import RuntimeType
 
 
-def document(**scaling: int) -> dict[str, Any]:
+def document(**scaling: Any) -> dict[str, Any]:
     runtime = RuntimeSettings(
         name="comfy",
         type=RuntimeType.COMFYUI,

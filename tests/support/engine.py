@@ -21,8 +21,9 @@ from local.deploy.engine import own_loop
 # The SDK deprecates classes of its own while it is imported.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
-    for module, loaded_by in (("lambda_", "Function"), ("s3", "Bucket")):
+    for module, loaded_by in (("lambda_", "Function"), ("s3", "Bucket"), ("ec2", "Vpc"), ("eks", "Addon")):
         getattr(importlib.import_module(f"pulumi_aws.{module}"), loaded_by)  # the modules are lazy
+    importlib.import_module("pulumi_eks")
 
 Json = dict[str, Any]
 
@@ -38,6 +39,9 @@ _ARNS = {
     "aws:iam/role:Role": f"arn:aws:iam::{ACCOUNT}:role/{{}}",
     "aws:lambda/function:Function": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{{}}",
     "aws:cloudwatch/logGroup:LogGroup": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{{}}",
+    "aws:cloudwatch/metricAlarm:MetricAlarm": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{{}}",
+    "aws:kms/key:Key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{{}}",
+    "aws:iam/instanceProfile:InstanceProfile": f"arn:aws:iam::{ACCOUNT}:instance-profile/{{}}",
     "aws:cloudwatch/eventRule:EventRule": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{{}}",
 }
 _OUTPUTS: dict[str, Callable[[str, Json], Json]] = {
@@ -48,10 +52,31 @@ _OUTPUTS: dict[str, Callable[[str, Json], Json]] = {
         "rootResourceId": f"{name}-root",
         "executionArn": f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{name}-id",
     },
-    "aws:apigateway/stage:Stage": lambda _, inputs: {
-        "invokeUrl": f"https://{inputs['restApi']}.execute-api.{REGION}.amazonaws.com/{inputs['stageName']}"
+    "aws:ecr/repository:Repository": lambda name, _: {
+        "repositoryUrl": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{name}"
     },
+    "aws:acm/certificate:Certificate": lambda name, _: {
+        "arn": f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/{name}",
+        "domainValidationOptions": [
+            {"resourceRecordName": f"_proof.{name}.", "resourceRecordType": "CNAME", "resourceRecordValue": "proof."}
+        ],
+    },
+    "aws:apigateway/stage:Stage": lambda _, inputs: {
+        "arn": f"arn:aws:apigateway:{REGION}::/restapis/{inputs['restApi']}/stages/{inputs['stageName']}",
+        "invokeUrl": f"https://{inputs['restApi']}.execute-api.{REGION}.amazonaws.com/{inputs['stageName']}",
+    },
+    "eks:index:Cluster": lambda name, _: {"kubeconfigJson": f"kubeconfig of {name}"},
+    "aws:ec2/launchTemplate:LaunchTemplate": lambda _, __: {"latestVersion": 1},
     "aws:apigateway/apiKey:ApiKey": lambda name, _: {"value": f"value-of-{name}"},
+}
+
+# What AWS's own functions say.
+_ANSWERS: Json = {
+    "aws:index/getAvailabilityZones:getAvailabilityZones": {
+        "id": REGION,
+        "names": [f"{REGION}{letter}" for letter in "abcd"],
+    },
+    "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT, "id": ACCOUNT},
 }
 
 
@@ -119,14 +144,16 @@ class Engine(mocks.MockMonitor, mocks.Mocks):
                 is_custom=bool(args.custom),
             )
         )
-        if not args.custom:
-            return "", inputs
+        if not args.custom:  # a component, ours or another package's
+            return "", {**inputs, **(_OUTPUTS[args.typ](args.name, inputs) if args.typ in _OUTPUTS else {})}
         name = str(inputs.get("name", args.name))
         arn = {"arn": _ARNS[args.typ].format(name)} if args.typ in _ARNS else {}
         computed = _OUTPUTS[args.typ](name, inputs) if args.typ in _OUTPUTS else {}
         return f"{name}-id", {"name": name, **inputs, **arn, **computed}
 
     def call(self, args: mocks.MockCallArgs) -> Any:
+        if args.token in _ANSWERS:
+            return _ANSWERS[args.token]
         raise NotImplementedError(f"this engine has no answer for the function {args.token}")
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the SDK's name

@@ -123,7 +123,7 @@ volumeMounts:
 {{- else if eq .Values.models.mode "mount" }}
 - name: models
   persistentVolumeClaim:
-    claimName: {{ include "sd-runtime.volumeName" . }}
+    claimName: {{ .Values.models.mount.claim | default (include "sd-runtime.volumeName" .) }}
     readOnly: true
 {{- end }}
 {{- if include "sd-runtime.modelPaths" . }}

@@ -1,0 +1,170 @@
+"""When a person is called, as rows: what is watched, when it is wrong, and where the runbook says what to do then.
+
+Every metric is one that AWS publishes by itself, so that an alarm holds also while none of our code runs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from components import naming
+from components.settings import Settings
+
+RUNBOOK = "docs/runbook.md"
+SPEND = "spend"  # section of the runbook about the budget, which is no alarm of CloudWatch's
+FUNCTIONS = ("api", "outbox", "dead-letter")
+TOPICS = ("jobs", "results")
+
+
+class Metric(NamedTuple):
+    """One metric of AWS. id: its name in the row's expression. dimension, value: which queue, function or API."""
+
+    id: str
+    namespace: str
+    name: str
+    statistic: str
+    dimension: str
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alarm:
+    """Raised when the expression is at or above the threshold for all of the periods.
+
+    section: of the runbook. subject: what the alarm is about, which makes its name unique.
+    Silence is no alarm: SQS and Lambda publish nothing while nothing happens.
+    """
+
+    section: str
+    subject: str
+    metrics: tuple[Metric, ...]
+    expression: str
+    meaning: str
+    threshold: int = 1
+    period_s: int = 300
+    periods: int = 1
+
+    @property
+    def key(self) -> str:
+        return f"{self.section}-{self.subject}"
+
+    @property
+    def description(self) -> str:
+        return f"{self.meaning} What to do: {RUNBOOK}#{self.section}"
+
+
+class Notice(NamedTuple):
+    """A mail about the month's budget. percent: of it. kind: what is compared, spent so far or expected at its end."""
+
+    percent: int
+    kind: str
+
+
+NOTICES = (Notice(80, "ACTUAL"), Notice(100, "ACTUAL"), Notice(100, "FORECASTED"))
+
+
+def alarms(settings: Settings) -> tuple[Alarm, ...]:
+    """Every alarm of a stack; periods are as long as a person would wait before looking, as a short one cries wolf."""
+    watch = settings.observability
+    api = naming.prefixed(settings, "api")
+    answers = Metric("faults", "AWS/ApiGateway", "5XXError", "Sum", "ApiName", api)
+    return (
+        *(each for runtime in settings.runtimes for each in _of_runtime(settings, runtime.name)),
+        Alarm(
+            section="api-faults",
+            subject="api",
+            metrics=(answers,),
+            expression="faults",
+            meaning=f"The API answered {watch.api_faults} or more requests in 5 minutes with a fault of its own (5xx).",
+            threshold=watch.api_faults,
+        ),
+        *(each for function in FUNCTIONS for each in _of_function(settings, function)),
+        *(_undelivered(settings, topic) for topic in TOPICS),
+    )
+
+
+def sections(settings: Settings) -> set[str]:
+    """Sections that the runbook must have."""
+    return {alarm.section for alarm in alarms(settings)} | {SPEND}
+
+
+def dimensions(metric: Metric) -> Mapping[str, str]:
+    return {metric.dimension: metric.value}
+
+
+def _of_runtime(settings: Settings, runtime: str) -> tuple[Alarm, ...]:
+    oldest_s = settings.observability.oldest_job_s
+    queue, dead = naming.queue(settings, runtime), naming.dead_letter_queue(settings, runtime)
+
+    def of_queue(label: str, name: str, value: str = queue) -> Metric:
+        return Metric(label, "AWS/SQS", name, "Maximum", "QueueName", value)
+
+    return (
+        Alarm(
+            section="oldest-job",
+            subject=runtime,
+            metrics=(of_queue("age", "ApproximateAgeOfOldestMessage"),),
+            expression="age",
+            meaning=f"A job for {runtime} has waited for {oldest_s} s or more.",
+            threshold=oldest_s,
+        ),
+        Alarm(
+            section="nobody-works",
+            subject=runtime,
+            metrics=(
+                of_queue("waiting", "ApproximateNumberOfMessagesVisible"),
+                of_queue("running", "ApproximateNumberOfMessagesNotVisible"),
+            ),
+            expression="IF(waiting > 0 AND running < 1, 1, 0)",
+            meaning=f"Jobs wait for {runtime} and no agent works on any.",
+            periods=4,  # a new GPU node with its image and model takes up to ten minutes
+        ),
+        Alarm(
+            section="dead-letters",
+            subject=runtime,
+            metrics=(
+                of_queue("kept", "ApproximateNumberOfMessagesVisible", dead),
+                # the function empties the queue within seconds, and SQS counts what it moves there as sent nowhere
+                Metric("taken", "AWS/SQS", "NumberOfMessagesReceived", "Sum", "QueueName", dead),
+            ),
+            expression="FILL(kept, 0) + FILL(taken, 0)",
+            meaning=f"Jobs for {runtime} were given up after all their attempts.",
+            period_s=60,
+        ),
+    )
+
+
+def _of_function(settings: Settings, function: str) -> tuple[Alarm, ...]:
+    name = naming.prefixed(settings, function)
+
+    def counted(label: str, metric: str) -> tuple[Metric, ...]:
+        return (Metric(label, "AWS/Lambda", metric, "Sum", "FunctionName", name),)
+
+    return (
+        Alarm(
+            section="function-errors",
+            subject=function,
+            metrics=counted("errors", "Errors"),
+            expression="errors",
+            meaning=f"The function {name} failed instead of answering, twice in a row.",
+            periods=2,
+        ),
+        Alarm(
+            section="function-throttles",
+            subject=function,
+            metrics=counted("throttles", "Throttles"),
+            expression="throttles",
+            meaning=f"AWS refused to start {name}: the account's concurrency is used up.",
+        ),
+    )
+
+
+def _undelivered(settings: Settings, topic: str) -> Alarm:
+    name = naming.prefixed(settings, topic)
+    return Alarm(
+        section="undelivered",
+        subject=topic,
+        metrics=(Metric("lost", "AWS/SNS", "NumberOfNotificationsFailed", "Sum", "TopicName", name),),
+        expression="lost",
+        meaning=f"The topic {name} could not hand a message to one that is subscribed to it.",
+    )

@@ -1,0 +1,145 @@
+"""What a person sees of a stack, and what calls one: alarms and their topic, a dashboard, a budget."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi_aws import budgets, cloudwatch, sns
+
+from components import naming, policies
+from components.alarms import NOTICES, Alarm, Metric, alarms, dimensions
+from components.settings import Settings
+
+WIDTH, HEIGHT, COLUMNS = 8, 6, 3  # of a dashboard's grid of 24 columns
+
+
+@dataclass(frozen=True)
+class ObservabilityArgs:
+    settings: Settings
+
+
+class Observability(pulumi.ComponentResource):
+    """alarm_topic_arn: where alarms are told. dashboard_url: of the console."""
+
+    alarm_topic_arn: pulumi.Output[str]
+    dashboard_url: str
+
+    def __init__(self, name: str, args: ObservabilityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("sd:observability:Observability", name, None, opts)
+        self._settings, self._child = args.settings, pulumi.ResourceOptions(parent=self)
+        rows = alarms(args.settings)
+        # AWS's own key for SNS lets no alarm in, so that this topic, whose messages hold names and numbers, has none
+        topic = sns.Topic("alarms", name=naming.prefixed(args.settings, "alarms"), opts=self._child)
+        placed = [self._alarm(row, topic.arn) for row in rows]
+        policy = pulumi.Output.all(topic.arn, *(alarm.arn for alarm in placed)).apply(
+            lambda arns: json.dumps(policies.alarm_topic(arns[0], arns[1:]))
+        )
+        sns.TopicPolicy("alarms", arn=topic.arn, policy=policy, opts=self._child)
+        self._mail(topic.arn)
+        self.alarm_topic_arn = topic.arn
+        self.dashboard_url = self._dashboard(rows)
+        self._budget()
+        self.register_outputs({})
+
+    def _alarm(self, row: Alarm, topic_arn: pulumi.Output[str]) -> cloudwatch.MetricAlarm:
+        return cloudwatch.MetricAlarm(
+            row.key,
+            name=naming.prefixed(self._settings, row.key),
+            alarm_description=row.description,
+            comparison_operator="GreaterThanOrEqualToThreshold",
+            threshold=row.threshold,
+            evaluation_periods=row.periods,
+            treat_missing_data="notBreaching",
+            metric_queries=queries(row),
+            alarm_actions=[topic_arn],
+            ok_actions=[topic_arn],
+            opts=self._child,
+        )
+
+    def _mail(self, topic_arn: pulumi.Output[str]) -> None:
+        for address in self._settings.observability.emails:
+            sns.TopicSubscription(
+                f"alarms-{address}", topic=topic_arn, protocol="email", endpoint=address, opts=self._child
+            )
+
+    def _dashboard(self, rows: tuple[Alarm, ...]) -> str:
+        """The console's address of the dashboard, whose name is known before it is made."""
+        name, region = naming.prefixed(self._settings), self._settings.region
+        body = json.dumps(dashboard(rows, region))
+        cloudwatch.Dashboard("stack", dashboard_name=name, dashboard_body=body, opts=self._child)
+        return f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#dashboards/dashboard/{name}"
+
+    def _budget(self) -> None:
+        limit = self._settings.observability.budget_usd_per_month
+        if limit is None:
+            return
+        budgets.Budget(
+            "stack",
+            name=naming.prefixed(self._settings),
+            budget_type="COST",
+            time_unit="MONTHLY",
+            limit_amount=str(limit),
+            limit_unit="USD",
+            notifications=[
+                {
+                    "comparison_operator": "GREATER_THAN",
+                    "notification_type": notice.kind,
+                    "threshold": notice.percent,
+                    "threshold_type": "PERCENTAGE",
+                    "subscriber_email_addresses": list(self._settings.observability.emails),
+                }
+                for notice in NOTICES
+            ],
+            opts=self._child,
+        )
+
+
+def queries(row: Alarm) -> list[cloudwatch.MetricAlarmMetricQueryArgsDict]:
+    """The row's metrics and what is made of them; exactly one query gives the value that is compared."""
+    is_bare = row.expression == row.metrics[0].id
+    found: list[cloudwatch.MetricAlarmMetricQueryArgsDict] = [
+        {
+            "id": metric.id,
+            "return_data": is_bare,
+            "metric": {
+                "namespace": metric.namespace,
+                "metric_name": metric.name,
+                "dimensions": dict(dimensions(metric)),
+                "stat": metric.statistic,
+                "period": row.period_s,
+            },
+        }
+        for metric in row.metrics
+    ]
+    if not is_bare:
+        found.append({"id": "raised", "expression": row.expression, "label": row.section, "return_data": True})
+    return found
+
+
+def dashboard(rows: tuple[Alarm, ...], region: str) -> dict[str, Any]:
+    """One graph for each section of the runbook, with the metrics of all its subjects."""
+    graphs: dict[str, list[Metric]] = {}
+    for row in rows:
+        graphs.setdefault(row.section, []).extend(row.metrics)
+    return {
+        "widgets": [
+            {
+                "type": "metric",
+                "x": index % COLUMNS * WIDTH,
+                "y": index // COLUMNS * HEIGHT,
+                "width": WIDTH,
+                "height": HEIGHT,
+                "properties": {
+                    "title": section,
+                    "region": region,
+                    "period": 60,
+                    "metrics": [
+                        [each.namespace, each.name, each.dimension, each.value, {"stat": each.statistic}]
+                        for each in metrics
+                    ],
+                },
+            }
+            for index, (section, metrics) in enumerate(graphs.items())
+        ]
+    }

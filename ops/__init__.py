@@ -1,0 +1,1 @@
+"""What an operator does beside `pulumi up`: `sd-async admin …`, from the repository."""

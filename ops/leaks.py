@@ -1,0 +1,68 @@
+"""What a stack left behind: everything at AWS that still carries its tags, and what its controllers made without them.
+
+Volumes, nodes and interfaces of a cluster are tagged by Karpenter and EKS with the cluster's name, not by the program.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from components import naming
+from components.settings import Settings
+from ops.errors import OpsError
+
+Clients = Callable[[str], Any]  # a boto3 client of a service, in the stack's region
+
+# Gone for AWS, but its list of tagged things shows them for a while.
+GONE = {"terminated", "shutting-down"}
+
+
+@dataclass(frozen=True)
+class Leak:
+    """arn: or an id, where AWS has no ARN. reason: by what it is known to be this stack's."""
+
+    arn: str
+    reason: str
+
+
+def leaks(settings: Settings, clients: Clients) -> list[Leak]:
+    """Everything of the stack that is still there, sorted. Raises: OpsError when AWS can't be asked."""
+    try:
+        found = {*_tagged(settings, clients), *_instances(settings, clients), *_log_groups(settings, clients)}
+    except (ClientError, BotoCoreError) as error:
+        raise OpsError(f"AWS can't be asked what is left of {naming.prefixed(settings)}: {error}") from error
+    return sorted(found, key=lambda leak: leak.arn)
+
+
+def _tagged(settings: Settings, clients: Clients) -> Iterator[Leak]:
+    wanted = naming.tags(settings)
+    filters = [{"Key": name, "Values": [wanted[name]]} for name in ("project", "stack")]
+    pages = clients("resourcegroupstaggingapi").get_paginator("get_resources").paginate(TagFilters=filters)
+    for page in pages:
+        for each in page["ResourceTagMappingList"]:
+            # terminated instances keep their tags for an hour; _instances knows their state
+            if ":instance/" not in each["ResourceARN"]:
+                yield Leak(each["ResourceARN"], "the stack's tags")
+
+
+def _instances(settings: Settings, clients: Clients) -> Iterator[Leak]:
+    """Nodes: the most expensive thing that can be left."""
+    owned = f"kubernetes.io/cluster/{naming.cluster(settings)}"
+    filters = [{"Name": "tag-key", "Values": [owned]}]
+    for page in clients("ec2").get_paginator("describe_instances").paginate(Filters=filters):
+        for reservation in page["Reservations"]:
+            for each in reservation["Instances"]:
+                if each["State"]["Name"] not in GONE:
+                    yield Leak(each["InstanceId"], "a node of the stack's cluster")
+
+
+def _log_groups(settings: Settings, clients: Clients) -> Iterator[Leak]:
+    """Groups that a service made again when it wrote once more, without tags and without an end to what they keep."""
+    name = naming.prefixed(settings)
+    starts = (f"/aws/lambda/{name}-", f"/aws/apigateway/{name}-", f"/aws/eks/{naming.cluster(settings)}/")
+    for start in starts:
+        for page in clients("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=start):
+            for each in page["logGroups"]:
+                yield Leak(each["logGroupName"], "the stack's name")

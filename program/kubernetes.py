@@ -1,0 +1,145 @@
+"""The half of the program that runs on Kubernetes: a cluster or an existing one, and the runtimes on it.
+
+The engine destroys in the opposite order. ScaledObjects and releases go first, so that nothing asks for a node any
+more; then NodePools, each waiting until its nodes are gone; only then what agents use to end their job, the
+controllers that end nodes, the cluster and its network (0070).
+"""
+
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_kubernetes import Provider
+
+from components.keda import KedaArgs, RuntimeScaling
+from components.messaging import Messaging
+from components.runtime import Runtime, RuntimeArgs
+from components.settings import Settings
+from components.settings_runtimes import RuntimeSettings
+from components.storage import Storage
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What the runtimes work with. tagged: options of every component with AWS resources."""
+
+    settings: Settings
+    storage: Storage
+    messaging: Messaging
+    tagged: pulumi.ResourceOptions
+
+
+@dataclass(frozen=True)
+class Base:
+    """Where runtimes go. nodes: what their releases wait for. operator: what their ScaledObjects wait for.
+
+    claims: of the volumes with their models, by runtime.
+    """
+
+    provider: Provider
+    nodes: list[pulumi.Resource]
+    operator: list[pulumi.Resource]
+    claims: dict[str, str]
+
+
+def place(platform: Platform) -> dict[str, pulumi.Input[str]]:
+    """The runtimes, and the cluster under them; outputs: of the stack, by name."""
+    settings = platform.settings
+    outputs: dict[str, pulumi.Input[str]] = {}
+    if settings.kubernetes.context:
+        base = Base(Provider("kubernetes", context=settings.kubernetes.context), [], [], {})
+    elif settings.cluster.create:
+        base, outputs = _new_cluster(platform)
+    else:
+        return {}
+    for runtime in settings.runtimes:
+        _release(platform, runtime, base)
+    return outputs
+
+
+def _new_cluster(platform: Platform) -> tuple[Base, dict[str, pulumi.Input[str]]]:
+    # pulumi_eks takes a second to load, which an existing cluster is spared
+    from components.cluster import Cluster, ClusterArgs  # noqa: PLC0415 - see above
+    from components.karpenter import GpuNodes, GpuNodesArgs, Karpenter, KarpenterArgs  # noqa: PLC0415 - see above
+    from components.keda_operator import KedaOperator, KedaOperatorArgs  # noqa: PLC0415 - see above
+    from components.models import ModelVolumes, ModelVolumesArgs  # noqa: PLC0415 - see above
+    from components.network import Network, NetworkArgs  # noqa: PLC0415 - see above
+
+    settings, tagged = platform.settings, platform.tagged
+    network = Network("network", NetworkArgs(settings), tagged)
+    cluster = Cluster(
+        "cluster",
+        ClusterArgs(
+            settings=settings,
+            vpc_id=network.vpc_id,
+            private_subnet_ids=network.private_subnet_ids,
+            public_subnet_ids=network.public_subnet_ids,
+        ),
+        _after(tagged, network),
+    )
+    provider = Provider("kubernetes", kubeconfig=cluster.kubeconfig)
+    inside = pulumi.ResourceOptions.merge(tagged, pulumi.ResourceOptions(providers=[provider]))
+    in_cluster = _after(inside, *cluster.ready)
+    karpenter = Karpenter("karpenter", KarpenterArgs(settings=settings, cluster=cluster.name), in_cluster)
+    queue_arns = [queue.arn for queue in platform.messaging.queues.values()]
+    keda = KedaOperator(
+        "keda", KedaOperatorArgs(settings=settings, cluster=cluster.name, queue_arns=queue_arns), in_cluster
+    )
+    access = [bound for runtime in settings.runtimes for bound in _access(platform, runtime, cluster.name, in_cluster)]
+    models = ModelVolumes(
+        "models",
+        ModelVolumesArgs(settings=settings, models_bucket=platform.storage.models_bucket.bucket),
+        in_cluster,
+    )
+    nodes = GpuNodes(
+        "gpu-nodes",
+        GpuNodesArgs(settings=settings, instance_profile=karpenter.instance_profile),
+        _after(inside, karpenter, models, *access),
+    )
+    outputs: dict[str, pulumi.Input[str]] = {"cluster_name": cluster.name, "kubeconfig": cluster.kubeconfig}
+    return Base(provider, [nodes], [keda], models.claims), outputs
+
+
+def _access(
+    platform: Platform, runtime: RuntimeSettings, cluster: str, opts: pulumi.ResourceOptions
+) -> list[pulumi.Resource]:
+    from components.runtime_access import RuntimeAccess, RuntimeAccessArgs  # noqa: PLC0415 - as in _new_cluster
+
+    storage, messaging = platform.storage, platform.messaging
+    args = RuntimeAccessArgs(
+        settings=platform.settings,
+        runtime=runtime,
+        cluster=cluster,
+        queue_arn=messaging.queues[runtime.name].arn,
+        jobs_table_arn=storage.jobs_table.arn,
+        input_bucket_arn=storage.input_bucket.arn,
+        output_bucket_arn=storage.output_bucket.arn,
+        models_bucket_arn=storage.models_bucket.arn,
+        results_topic_arn=messaging.results_topic.arn,
+    )
+    return RuntimeAccess(f"access-{runtime.name}", args, opts).bound
+
+
+def _release(platform: Platform, runtime: RuntimeSettings, base: Base) -> None:
+    settings, storage, messaging = platform.settings, platform.storage, platform.messaging
+    queue_url = messaging.queues[runtime.name].url
+    opts = pulumi.ResourceOptions(providers=[base.provider])
+    released = Runtime(
+        f"runtime-{runtime.name}",
+        RuntimeArgs(
+            settings=settings,
+            runtime=runtime,
+            queue_url=queue_url,
+            jobs_table=storage.jobs_table.name,
+            output_bucket=storage.output_bucket.bucket,
+            input_bucket=storage.input_bucket.bucket,
+            results_topic_arn=messaging.results_topic.arn,
+            models_claim=base.claims.get(runtime.name, ""),
+        ),
+        _after(opts, *base.nodes),
+    )
+    scaled = KedaArgs(settings=settings, runtime=runtime, queue_url=queue_url)
+    RuntimeScaling(f"scaling-{runtime.name}", scaled, _after(opts, released, *base.operator))
+
+
+def _after(opts: pulumi.ResourceOptions, *before: pulumi.Resource) -> pulumi.ResourceOptions:
+    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(before)))

@@ -1,0 +1,118 @@
+"""The whole program with a cluster: what waits for what, and so in which order `pulumi destroy` takes it away."""
+
+import time
+from collections.abc import Iterable
+
+import pytest
+
+from tests.components.example import CONFIG, as_text, changed
+from tests.components.manifests import refusals
+from tests.support.engine import ROOT, Declared, Engine, evaluate, settings_of
+
+RELEASE, POOL = "kubernetes:helm.sh/v3:Release", "kubernetes:karpenter.sh/v1:NodePool"
+SCALED_OBJECT, NODE_CLASS = "kubernetes:keda.sh/v1alpha1:ScaledObject", "kubernetes:karpenter.k8s.aws/v1:EC2NodeClass"
+ASSOCIATION = "aws:eks/podIdentityAssociation:PodIdentityAssociation"
+POLICY, EKS = "aws:iam/rolePolicy:RolePolicy", "eks:index:Cluster"
+
+
+@pytest.fixture(scope="module")
+def placed() -> Engine:
+    return evaluate(as_text(changed(cluster={"create": True})))
+
+
+def of(engine: Engine, token: str) -> list[Declared]:
+    found = [one for one in engine.declared if one.token == token]
+    assert found, f"nothing is {token}, so that no order of it could be wrong"
+    return found
+
+
+def assert_goes_before(engine: Engine, first: Iterable[Declared], later: Iterable[Declared]) -> None:
+    """Whether destroying takes all of `first` before any of `later`: what waits to be made is the first to go."""
+    others = list(later)
+    for one in first:
+        for other in others:
+            assert engine.waits_for(one, other), f"{one.name} could still be there when {other.name} goes"
+
+
+def test_what_asks_for_nodes_goes_first(placed: Engine) -> None:
+    assert_goes_before(placed, of(placed, SCALED_OBJECT), [placed.named(RELEASE, "keda")])
+    for name in ("sd15", "sdxl"):
+        release = placed.named(RELEASE, f"runtime-{name}")
+        assert_goes_before(placed, [placed.named(SCALED_OBJECT, f"scaling-{name}")], [release])
+        assert_goes_before(placed, [release], of(placed, POOL))
+
+
+def test_node_pools_and_their_nodes_go_before_the_controller_that_ends_them(placed: Engine) -> None:
+    pools = of(placed, POOL)
+    assert all(one.inputs["metadata"]["annotations"]["pulumi.com/deletionPropagationPolicy"] for one in pools)
+    assert_goes_before(placed, pools, of(placed, NODE_CLASS))
+    assert_goes_before(placed, of(placed, NODE_CLASS), [placed.named(RELEASE, "karpenter")])
+
+
+def test_the_controller_keeps_its_rights_until_it_is_gone(placed: Engine) -> None:
+    rights = [one for one in of(placed, POLICY) if one.name.startswith("karpenter-")]
+    bound = [one for one in of(placed, ASSOCIATION) if one.name == "karpenter"]
+    assert_goes_before(placed, [placed.named(RELEASE, "karpenter")], [*rights, *bound])
+    assert_goes_before(placed, of(placed, POOL), of(placed, "aws:iam/instanceProfile:InstanceProfile"))
+
+
+def test_agents_keep_their_rights_queue_and_buckets_until_their_node_is_gone(placed: Engine) -> None:
+    rights = [one for one in placed.declared if one.token in (POLICY, ASSOCIATION) and one.name.startswith("access-")]
+    assert len(rights) == 4
+    assert_goes_before(placed, of(placed, POOL), rights)
+    queues = [placed.named("aws:sqs/queue:Queue", f"jobs-{name}") for name in ("sd15", "sdxl")]
+    kept = [*queues, placed.named("aws:dynamodb/table:Table", "jobs"), *of(placed, "aws:s3/bucket:Bucket")]
+    volumes = of(placed, "kubernetes:core/v1:PersistentVolumeClaim")
+    assert_goes_before(placed, of(placed, POOL), [*kept, *volumes])
+
+
+def test_controllers_go_before_the_cluster_and_the_cluster_before_its_network(placed: Engine) -> None:
+    controllers = [placed.named(RELEASE, name) for name in ("karpenter", "keda")]
+    inside = [*of(placed, "aws:eks/nodeGroup:NodeGroup"), *of(placed, "aws:eks/addon:Addon")]
+    assert_goes_before(placed, controllers, inside)
+    assert_goes_before(placed, inside, of(placed, EKS))
+    network = [one for one in placed.declared if one.token.startswith("aws:ec2/") and one.name != "system"]
+    assert_goes_before(placed, of(placed, EKS), network)
+
+
+def test_each_runtimes_role_goes_to_the_service_account_of_its_chart(placed: Engine) -> None:
+    bound = {one.name: one.inputs for one in of(placed, ASSOCIATION)}
+    for runtime in ("sd15", "sdxl"):
+        assert (
+            bound[f"access-{runtime}"]["namespace"] == placed.named(RELEASE, f"runtime-{runtime}").inputs["namespace"]
+        )
+        assert bound[f"access-{runtime}"]["serviceAccount"] == runtime
+    assert (bound["keda"]["namespace"], bound["keda"]["serviceAccount"]) == ("keda", "keda-operator")
+
+
+def test_a_user_gets_the_clusters_name_and_in_secret_its_kubeconfig(placed: Engine) -> None:
+    assert placed.exports["cluster_name"] == "sd-async-dev"
+    assert placed.exports["kubeconfig"] == "kubeconfig of cluster"
+    assert placed.secret_exports["kubeconfig"]
+
+
+def test_a_fresh_stack_has_no_agent_and_so_no_gpu_node(placed: Engine) -> None:
+    assert [one.inputs["spec"]["minReplicaCount"] for one in of(placed, SCALED_OBJECT)] == [0, 0]
+    assert all("replicas" not in one.inputs["values"] for one in of(placed, RELEASE) if one.name != "karpenter")
+
+
+def test_the_api_server_takes_every_object_of_the_program(placed: Engine) -> None:
+    objects = [
+        one.inputs for one in placed.declared if one.token.startswith("kubernetes:") and "helm.sh" not in one.token
+    ]
+    assert len(objects) >= 2 + 3 + 5, "ScaledObjects, Karpenter's documents, the namespace and the volumes"
+    assert refusals(objects) == ""
+
+
+def test_an_existing_cluster_is_left_as_it_is() -> None:
+    engine = evaluate(as_text(CONFIG | {"sd-async:kubernetes": {"context": "work"}}))
+    tokens = {one.token for one in engine.declared}
+    assert RELEASE in tokens
+    assert tokens.isdisjoint({EKS, POOL, ASSOCIATION, "aws:ec2/vpc:Vpc"})
+
+
+def test_the_dev_stack_is_evaluated_within_15_seconds() -> None:
+    began_s = time.process_time()
+    engine = evaluate(settings_of(ROOT / "Pulumi.dev.yaml"))
+    assert engine.inputs(EKS)
+    assert time.process_time() - began_s < 15

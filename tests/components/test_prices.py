@@ -1,0 +1,61 @@
+"""The idle month's price follows the settings, and the stack to try things out stays below its bound."""
+
+from typing import Any
+
+import pytest
+
+from components.prices import fixed_items, fixed_usd_per_month
+from components.settings import Settings, parse
+from tests.components.example import CONFIG, stack
+from tests.support.engine import ROOT, settings_of
+
+BARE = {"cluster": {"create": False}}
+RUNTIMES = CONFIG["sd-async:runtimes"]
+
+
+def clustered(**sections: Any) -> Settings:
+    """A stack with a cluster of its own."""
+    return stack(**{"cluster": {"create": True}, **sections})
+
+
+def test_the_stack_to_try_things_out_costs_at_most_150_dollars_a_month_while_idle() -> None:
+    settings = parse("sd-async", "dev", settings_of(ROOT / "Pulumi.dev.yaml"))
+    assert 100 < fixed_usd_per_month(settings) <= 150
+    assert all(item.usd is not None for item in fixed_items(settings))
+
+
+def test_without_a_cluster_only_what_watches_is_paid() -> None:
+    assert fixed_usd_per_month(stack(**BARE)) < 10
+
+
+def test_one_nat_gateway_costs_its_hours_and_its_address() -> None:
+    names = [item.name for item in fixed_items(clustered(network={"nat": "single"}))]
+    assert any("1 NAT gateways" in name for name in names)
+    one, three = (fixed_usd_per_month(clustered(network={"nat": nat})) for nat in ("single", "per-zone"))
+    assert three - one == pytest.approx(2 * 0.05 * 730)
+
+
+def test_each_zone_of_an_endpoint_is_paid() -> None:
+    bare, two = (fixed_usd_per_month(clustered(network={"endpoints": names})) for names in ([], ["sqs", "sns"]))
+    assert two - bare == pytest.approx(2 * 3 * 0.01 * 730)
+
+
+def test_an_existing_vpc_is_paid_already() -> None:
+    subnets = [f"subnet-{number:08x}" for number in (1, 2)]
+    settings = clustered(network={"vpc_id": "vpc-00000001", "private_subnet_ids": subnets})
+    assert not [item for item in fixed_items(settings) if "NAT" in item.name]
+
+
+def test_a_warm_agent_costs_at_least_the_cheapest_gpu() -> None:
+    cold = fixed_usd_per_month(stack())
+    warm = fixed_usd_per_month(stack(runtimes=[{**RUNTIMES[0], "scaling": {"min_replicas": 1}}, RUNTIMES[1]]))
+    assert warm - cold == pytest.approx(0.526 * 730)
+
+
+def test_a_node_type_without_a_price_is_named_and_not_taken_for_free() -> None:
+    [unknown] = [item for item in fixed_items(clustered(cluster={"node_type": "c9g.large"})) if item.usd is None]
+    assert "c9g.large" in unknown.name
+
+
+def test_a_firewall_costs_itself_and_its_rules() -> None:
+    assert fixed_usd_per_month(stack(api={"waf": True})) - fixed_usd_per_month(stack()) == pytest.approx(8)

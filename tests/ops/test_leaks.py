@@ -1,0 +1,80 @@
+"""What is left of a stack is found by its tags, by its cluster's name and by its own name; others' things are not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from components import naming
+from local.emulator import Emulator
+from ops.errors import OpsError
+from ops.leaks import leaks
+from tests.components.example import stack
+from tests.ops.test_cli import admin
+
+SETTINGS = stack()
+SERVICES = ("resourcegroupstaggingapi", "ec2", "logs")
+BUCKET, NODE = "arn:aws:s3:::sd-async-dev-models-1", "arn:aws:ec2:us-west-2:123456789012:instance/i-1"
+
+
+def aws(
+    arns: tuple[str, ...] = (), nodes: tuple[tuple[str, str], ...] = (), *, error: str = ""
+) -> Callable[[str], Any]:
+    """Clients whose answers are given. nodes: id and state."""
+    made = {
+        name: boto3.client(name, region_name="us-west-2", aws_access_key_id="x", aws_secret_access_key="x")
+        for name in SERVICES
+    }
+    tagging, ec2, logs = (Stubber(made[name]) for name in SERVICES)
+    asked = {"TagFilters": [{"Key": "project", "Values": ["sd-async"]}, {"Key": "stack", "Values": ["dev"]}]}
+    if error:
+        tagging.add_client_error("get_resources", error)
+    tagging.add_response("get_resources", {"ResourceTagMappingList": [{"ResourceARN": arn} for arn in arns]}, asked)
+    instances = [{"InstanceId": node, "State": {"Name": state}} for node, state in nodes]
+    owned = f"kubernetes.io/cluster/{naming.cluster(SETTINGS)}"
+    ec2.add_response(
+        "describe_instances",
+        {"Reservations": [{"Instances": instances}]},
+        {"Filters": [{"Name": "tag-key", "Values": [owned]}]},
+    )
+    for _ in range(3):
+        logs.add_response("describe_log_groups", {"logGroups": []})
+    for stub in (tagging, ec2, logs):
+        stub.activate()
+    return made.__getitem__
+
+
+def test_nothing_left_is_nothing_found() -> None:
+    assert leaks(SETTINGS, aws()) == []
+
+
+def test_what_carries_the_stacks_tags_is_left_and_so_is_a_node_that_runs() -> None:
+    found = leaks(SETTINGS, aws((BUCKET, NODE), (("i-1", "running"),)))
+    assert [(leak.arn, leak.reason) for leak in found] == [
+        (BUCKET, "the stack's tags"),
+        ("i-1", "a node of the stack's cluster"),
+    ]
+
+
+@pytest.mark.parametrize("state", ["terminated", "shutting-down"])
+def test_a_node_that_is_gone_is_not_left_though_its_tags_are(state: str) -> None:
+    assert leaks(SETTINGS, aws((NODE,), (("i-1", state),))) == []
+
+
+def test_when_aws_cannot_be_asked_nothing_is_said_to_be_clean() -> None:
+    with pytest.raises(OpsError, match="can't be asked what is left of sd-async-dev"):
+        leaks(SETTINGS, aws(error="AccessDeniedException"))
+
+
+def test_the_command_names_a_log_group_that_came_back(emulator: Emulator) -> None:
+    emulator.reset()
+    look = ("leaks", "--endpoint-url", emulator.endpoint)
+    clean = admin(*look, emulator=emulator)
+    assert (clean.returncode, clean.stdout) == (0, ""), clean.stderr
+    client = emulator.client("logs")
+    for name in ("/aws/lambda/sd-async-dev-api", "/aws/lambda/sd-async-development-api"):
+        client.create_log_group(logGroupName=name)
+    done = admin(*look, emulator=emulator)
+    assert (done.returncode, done.stdout) == (1, "/aws/lambda/sd-async-dev-api  (the stack's name)\n")
