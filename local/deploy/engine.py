@@ -21,6 +21,8 @@ Json = dict[str, Any]
 
 STACK_TYPE = "pulumi:pulumi:Stack"
 
+_LOOPS = threading.local()
+
 
 class DeployError(RuntimeError):
     """The program, or one of its resources, could not be created; the message names it."""
@@ -145,12 +147,14 @@ def _install(monitor: _Monitor, project: str, stack: str) -> None:
 @contextmanager
 def own_loop() -> Iterator[None]:
     """An event loop for the SDK's work on this thread; left alone, it makes one per thread and never closes it."""
-    loop = asyncio.new_event_loop()
+    loop, outer = asyncio.new_event_loop(), getattr(_LOOPS, "current", None)
+    _LOOPS.current = loop
     asyncio.set_event_loop(loop)
     try:
         yield
     finally:
-        asyncio.set_event_loop(None)
+        _LOOPS.current = outer
+        asyncio.set_event_loop(outer)
         loop.close()
 
 

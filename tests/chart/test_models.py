@@ -25,6 +25,12 @@ def mounts(container: dict[str, Any]) -> dict[str, str]:
     return {item["mountPath"]: item["name"] for item in container["volumeMounts"]}
 
 
+def test_a_claim_that_exists_is_used_and_no_volume_is_made() -> None:
+    existing: dict[str, Any] = {"models__mode": "mount", "models__mount__claim": "models-sd15"}
+    assert {"PersistentVolume", "PersistentVolumeClaim"}.isdisjoint(rendering.objects(**existing))
+    assert rendering.volumes(**existing)["models"]["persistentVolumeClaim"]["claimName"] == "models-sd15"
+
+
 def test_models_in_the_image_need_nothing() -> None:
     assert list(rendering.init_containers()) == ["runtime"]
     assert set(rendering.volumes()) == {"scratch", "data", "tmp"}

@@ -33,7 +33,6 @@ EVERYTHING = {
     "store__fileBuckets": ["team-a", "team-b"],
     "aws__endpointUrl": "http://127.0.0.1:4566",
     "serviceAccount__annotations": {"team": "a"},
-    "models__claim": "models-sd15",
     "nodeSelector": {"karpenter.sh/nodepool": "gpu"},
     "affinity": {"podAntiAffinity": {}},
     "podAnnotations": {"team": "a"},
@@ -180,14 +179,6 @@ def test_what_is_optional_is_absent_by_default() -> None:
     kinds = {"PodDisruptionBudget", "PodMonitor", "ScaledObject", "ConfigMap", "PersistentVolume"}
     assert kinds & set(rendering.objects()) == set()
     assert kinds <= set(rendering.objects(**EVERYTHING))
-
-
-def test_models_are_mounted_read_only_into_the_runtime_alone() -> None:
-    pod = rendering.objects(models__claim="models-sd15")["Deployment"]["spec"]["template"]["spec"]
-    assert {"name": "models", "persistentVolumeClaim": {"claimName": "models-sd15", "readOnly": True}} in pod["volumes"]
-    [runtime], [agent] = pod["initContainers"], pod["containers"]
-    assert runtime["volumeMounts"] == [{"name": "models", "mountPath": "/models", "readOnly": True}]
-    assert "models" not in [mount["name"] for mount in agent["volumeMounts"]]
 
 
 def test_pods_carry_more_labels_and_annotations() -> None:

@@ -51,6 +51,11 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"runtime__hungSeconds": 1}, {"runtime__hungSeconds": 0}, "runtime.hungSeconds (1) must be 0 for never or at"),
     ({"models__mode": "mount"}, {"models__mode": "mount", **BUCKET}, "models.mode is mount and models.bucket is empty"),
     ({"models__mode": "copy"}, {"models__mode": "copy", **BUCKET}, "models.mode is copy and models.bucket is empty"),
+    (
+        {"models__mount__claim": "models-sd15"},
+        {"models__mode": "mount", "models__mount__claim": "models-sd15"},
+        "models.mount.claim is models-sd15 and models.mode is image",
+    ),
     (BUCKET, {"models__bucket": ""}, "models.bucket is models and models.mode is image"),
     (
         {"models__mode": "copy", "models__copy__refreshSeconds": 29, **BUCKET},

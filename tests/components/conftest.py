@@ -1,3 +1,14 @@
-"""Imports the SDK before the components do, which is where its own warning is silenced."""
+"""Each test has an event loop: an Output made outside of a program wants one too."""
 
-import tests.support.engine  # noqa: F401 - for what its import does
+from collections.abc import Iterator
+
+import pytest
+
+import tests.support.engine  # noqa: F401 - the SDK's own warnings are silenced by what its import does
+from local.deploy.engine import own_loop
+
+
+@pytest.fixture(autouse=True)
+def _loop() -> Iterator[None]:
+    with own_loop():
+        yield

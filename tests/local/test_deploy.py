@@ -203,7 +203,7 @@ def test_the_stage_has_its_log_its_limits_and_its_answers(place: Place) -> None:
     assert found["methodSettings"]["*/*"]["loggingLevel"] == "OFF"
     assert not found["methodSettings"]["*/*"]["dataTraceEnabled"]
     assert found["methodSettings"]["*/*"]["metricsEnabled"]
-    plans = [one for one in gateway.get_usage_plans(limit=500)["items"] if one["name"] == f"{place.prefix}-api"]
+    plans = [one for one in gateway.get_usage_plans(limit=500)["items"] if one["name"] == f"{place.prefix}-default"]
     assert [plan["throttle"] for plan in plans] == [{"rateLimit": 30.0, "burstLimit": 50}]
     assert [(one["apiId"], one["stage"]) for one in plans[0]["apiStages"]] == [(place.api, stage)]
     refused = gateway.get_gateway_response(restApiId=place.api, responseType="INVALID_API_KEY")

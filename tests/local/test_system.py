@@ -14,7 +14,7 @@ from local.deploy.engine import DeployError
 from local.deploy.up import stack_config
 from local.emulator import REGION
 from local.processes import ProcessFailedError
-from local.system import ROOT, Options, local_config, running
+from local.system import HERE, ROOT, Options, local_config, running
 from tests.local.processes_of import processes_with
 
 ENDPOINT = "http://127.0.0.1:4566"
@@ -30,7 +30,7 @@ def test_local_mode_is_the_stack_itself_with_an_endpoint_an_architecture_and_a_p
         "aws:region": REGION,
         "sd-async:endpoint_url": ENDPOINT,
         "sd-async:kubernetes": {"context": "local"},
-        "sd-async:api": {"architecture": "host"},
+        "sd-async:api": HERE,
     }
 
 
@@ -38,7 +38,7 @@ def test_a_stacks_own_sections_are_kept_beside_what_is_changed() -> None:
     overrides = {"sd-async:kubernetes": {"namespace": "images"}, "sd-async:api": {"burst": 7, "architecture": "arm64"}}
     config = local_config(Options(overrides=overrides), ENDPOINT)
     assert config["sd-async:kubernetes"] == {"namespace": "images", "context": "local"}
-    assert config["sd-async:api"] == {"burst": 7, "architecture": "host"}
+    assert config["sd-async:api"] == {"burst": 7, **HERE}
     assert "port" not in str(stack_config(ROOT, "dev")), "the stack's own values are not changed in place"
 
 

@@ -161,6 +161,10 @@ class Engine(mocks.MockMonitor, mocks.Mocks):
         with own_loop():
             return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
+    def Invoke(self, request: Any) -> Any:  # noqa: N802 - the SDK's name
+        with own_loop():
+            return super().Invoke(request)  # type: ignore[no-untyped-call]
+
 
 def _plain(value: Any) -> Any:
     """Whole numbers as integers: on the wire there are only floating-point ones."""
