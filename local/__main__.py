@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Never
 
 import click
 from rich.console import Console
@@ -50,13 +51,26 @@ def main(*, once: bool, runtime_url: str | None, workflow: Path, out: Path, stac
     _prepare()
     console = Console(stderr=as_json, highlight=False)
     try:
-        sys.exit(_run(Options(stack=stack, runtime_url=runtime_url), workflow, out, console, once, as_json))
+        code = _run(Options(stack=stack, runtime_url=runtime_url), workflow, out, console, once, as_json)
     except KeyboardInterrupt:
         console.print("stopped; nothing is left running")
-        sys.exit(130)
+        code = 130
     except EXPECTED as error:
         console.print("✗", str(error), style="red", markup=False, soft_wrap=True)
-        sys.exit(1)
+        code = 1
+    _leave(code)
+
+
+def _leave(code: int) -> Never:
+    """End with this code, whatever was interrupted.
+
+    CPython remembers an interrupt that came in the middle of a string's `exec` (a named tuple or a data class being
+    made) and ends with SIGINT's own status, although it was caught.
+    """
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _prepare() -> None:
