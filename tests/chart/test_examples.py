@@ -11,7 +11,7 @@ import yaml
 from agent.config import SERVED_TYPES, load
 from agent.errors import ConfigError
 from components.scaling import scaled_object
-from components.settings import RuntimeSettings, ScalingSettings
+from components.settings_runtimes import RuntimeSettings, ScalingSettings
 from local.helm import CHART, lint, render, template
 from sd_async.contract.jobs import RuntimeType
 from tests.chart.manifests import problems
@@ -89,14 +89,14 @@ def test_its_job_and_its_pods_end_fit_together(path: Path) -> None:
     assert int(given["SD_GRACE_PERIOD_S"]) >= int(given["SD_JOB_TIMEOUT_S"]) + 120
 
 
-def cases() -> Iterator[tuple[str | None, dict[str, int]]]:
+def cases() -> Iterator[tuple[str | None, dict[str, Any]]]:
     yield None, {}
     yield "http://127.0.0.1:4566", {"min_replicas": 0, "max_replicas": 7, "queue_length": 3}
     yield None, {"min_replicas": 2, "max_replicas": 9, "polling_interval_s": 30, "cooldown_s": 0}
 
 
 @pytest.mark.parametrize(("endpoint", "scaling"), list(cases()), ids=str)
-def test_the_charts_scaled_object_is_the_programs(endpoint: str | None, scaling: dict[str, int]) -> None:
+def test_the_charts_scaled_object_is_the_programs(endpoint: str | None, scaling: dict[str, Any]) -> None:
     numbers = ScalingSettings(**scaling)
     given = values(EXAMPLES[1]) | {
         "keda": {
