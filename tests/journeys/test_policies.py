@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 import httpx
 import pytest
+from botocore.exceptions import ClientError
 
 from components import policies
 from local.emulator import CREDENTIALS, REGION
@@ -43,12 +44,26 @@ def client_of(url: str, service: Any) -> Any:
     return boto3.session.Session(region_name=REGION).client(service, endpoint_url=url, **names)
 
 
+def put_policy(sqs: Any, queue: str, document: policies.Document) -> None:
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(document)})
+
+
+def without_tls(document: policies.Document) -> policies.Document:
+    """The policy but for what it demands of the connection."""
+    kept = [one for one in document["Statement"] if "aws:SecureTransport" not in json.dumps(one)]
+    assert len(kept) == len(document["Statement"]) - 1
+    return {**document, "Statement": kept}
+
+
 def test_the_queue_takes_what_the_jobs_topic_sends_and_nothing_of_another(strict: str) -> None:
     sqs, sns = client_of(strict, "sqs"), client_of(strict, "sns")
     queue = sqs.create_queue(QueueName="jobs-comfy")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     jobs, foreign = (sns.create_topic(Name=name)["TopicArn"] for name in ("jobs", "foreign"))
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(policies.queue(arn, jobs))})
+    put_policy(sqs, queue, policies.queue(arn, jobs))
+    with pytest.raises(ClientError, match="AccessDenied"):
+        sqs.receive_message(QueueUrl=queue)  # the emulator speaks no TLS, and so nobody gets in
+    put_policy(sqs, queue, without_tls(policies.queue(arn, jobs)))
     for topic in (foreign, jobs):
         sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
         sns.publish(TopicArn=topic, Message=topic)
