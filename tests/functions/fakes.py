@@ -11,6 +11,7 @@ import msgspec
 from functions.api import env
 from functions.api.ports import Store, StoreError
 from sd_async.contract.jobs import JobError
+from sd_async.contract.messages import JobMessage, encode_message
 from sd_async.contract.records import Record, from_item, to_item
 from sd_async.contract.results import encode_result, result_of
 from sd_async.contract.states import Status
@@ -154,6 +155,23 @@ def record_of(job_id: str, **changes: Any) -> Record:
         input_ref=f"s3://input/jobs/{job_id}/job.json",
     )
     return msgspec.structs.replace(record, **changes)
+
+
+def message_of(record: Record) -> bytes:
+    """The record's message, as the API publishes it."""
+    return encode_message(
+        JobMessage(
+            sd_async=1,
+            id=record.id,
+            owner=record.owner,
+            runtime=record.runtime,
+            type=record.type,
+            created_at_ms=record.created_at_ms,
+            timeout_seconds=record.timeout_seconds,
+            output_key=record.output_key,
+            input=WORKFLOW,
+        )
+    )
 
 
 def event_of(

@@ -7,11 +7,10 @@ import pytest
 
 from functions.api.ports import UnavailableError
 from sd_async.contract.jobs import JobError
-from sd_async.contract.messages import JobMessage, encode_message
 from sd_async.contract.records import Record, from_item
 from sd_async.contract.states import FINAL, Status
 from tests.functions.entry import dead_letter
-from tests.functions.fakes import ENV, NOW_MS, WORKFLOW, MemoryStore, record_of
+from tests.functions.fakes import ENV, NOW_MS, WORKFLOW, MemoryStore, message_of, record_of
 
 JOB_ID = "00000000-0000-4000-8000-00000000abcd"
 DIRECT = {
@@ -23,19 +22,7 @@ DIRECT = {
 
 
 def body_of(record: Record) -> str:
-    return encode_message(
-        JobMessage(
-            sd_async=1,
-            id=record.id,
-            owner=record.owner,
-            runtime=record.runtime,
-            type=record.type,
-            created_at_ms=record.created_at_ms,
-            timeout_seconds=record.timeout_seconds,
-            output_key=record.output_key,
-            input=WORKFLOW,
-        )
-    ).decode()
+    return message_of(record).decode()
 
 
 def handed(store: MemoryStore, *bodies: str, message_id: str = "message") -> list[str]:

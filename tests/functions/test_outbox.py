@@ -6,12 +6,10 @@ import msgspec
 import pytest
 
 from functions.api.ports import UnavailableError
-from sd_async.contract.jobs import Form
-from sd_async.contract.messages import JobMessage, encode_message
 from sd_async.contract.records import OUTBOX_PENDING, Record, from_item
 from sd_async.contract.states import Status
 from tests.functions.entry import outbox
-from tests.functions.fakes import NOW_MS, WORKFLOW, MemoryStore, PlentyOfTime, record_of
+from tests.functions.fakes import NOW_MS, MemoryStore, PlentyOfTime, message_of, record_of
 
 LATER_MS = NOW_MS + outbox.MIN_AGE_MS + 1
 
@@ -19,20 +17,8 @@ LATER_MS = NOW_MS + outbox.MIN_AGE_MS + 1
 def pending(store: MemoryStore, number: int, **changes: Any) -> Record:
     """A record in the outbox, with its input."""
     record = record_of(f"00000000-0000-4000-8000-{number:012x}", outbox=OUTBOX_PENDING, **changes)
-    message = JobMessage(
-        sd_async=1,
-        id=record.id,
-        owner=record.owner,
-        runtime=record.runtime,
-        type=record.type,
-        created_at_ms=record.created_at_ms,
-        timeout_seconds=record.timeout_seconds,
-        output_key=record.output_key,
-        input=WORKFLOW,
-        form=Form.V1,
-    )
     store.hold([record])
-    store.inputs[record.input_ref] = (encode_message(message), "hash")
+    store.inputs[record.input_ref] = (message_of(record), "hash")
     return record
 
 
