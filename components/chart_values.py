@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from components import naming
 from components.settings import Settings
 from components.settings_runtimes import HEALTH_PORT, RuntimeSettings
 
@@ -20,6 +21,7 @@ class RuntimeAddresses:
     jobs_table: str
     output_bucket: str
     input_bucket: str
+    models_bucket: str
     results_topic_arn: str
 
 
@@ -30,10 +32,9 @@ def values_for(
     agent = settings.agent
     # Nodes of an existing cluster are its owner's, with labels that the stack does not know
     nodes = {} if settings.kubernetes.context else {"nodeSelector": {POOL_LABEL: runtime.pool}}
-    models = {"models": {"mode": "mount", "mount": {"claim": models_claim}}} if models_claim else {}
     return (
         nodes
-        | models
+        | _models(runtime, addresses, models_claim)
         | {
             "runtime": {
                 "name": runtime.name,
@@ -61,6 +62,26 @@ def values_for(
             "terminationGracePeriodSeconds": runtime.job_timeout_s + GRACE_MARGIN_S,
         }
     )
+
+
+def _models(runtime: RuntimeSettings, addresses: RuntimeAddresses, claim: str) -> dict[str, Any]:
+    """Nothing for what the image brings, which is the chart's default, or for a mount without a volume of ours."""
+    copied = runtime.models.copy
+    if runtime.models.mode == "copy":
+        return {
+            "models": {
+                "mode": "copy",
+                "bucket": addresses.models_bucket,
+                "prefix": naming.models_prefix(runtime.name),
+                "copy": {
+                    "size": f"{copied.size_gib}Gi",
+                    "include": list(copied.include),
+                    "gigabitsPerSecond": copied.gigabits_per_s,
+                    "refreshSeconds": copied.refresh_s,
+                },
+            }
+        }
+    return {"models": {"mode": "mount", "mount": {"claim": claim}}} if claim else {}
 
 
 def image_values(image: str) -> dict[str, str]:

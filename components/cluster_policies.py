@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from components import naming
 from components.policies import SQS, Document, allow, assumed_by, document, partition
 
 FLOW_LOGS_SERVICE = "vpc-flow-logs.amazonaws.com"
@@ -33,13 +34,16 @@ NODE_POLICIES = (
 
 @dataclass(frozen=True, kw_only=True)
 class AgentArns:
-    """What the agents of one runtime use, by ARN; files: buckets that `s3://` inputs may come from."""
+    """What the agents of one runtime use, by ARN. models: the bucket; None when none of it is read.
+
+    files: buckets that `s3://` inputs may come from.
+    """
 
     queue: str
     table: str
     input_bucket: str
     output_bucket: str
-    models: str
+    models: str | None
     results_topic: str
     files: tuple[str, ...] = ()
 
@@ -55,9 +59,16 @@ def agent(arns: AgentArns, runtime: str) -> Document:
         allow(["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"], [arns.table]),
         allow(["s3:GetObject"], [f"{bucket}/*" for bucket in (arns.input_bucket, *arns.files)]),
         allow(["s3:AbortMultipartUpload", "s3:PutObject"], [f"{arns.output_bucket}/*"]),
-        allow(["s3:GetObject"], [f"{arns.models}/{runtime}/*"]),
-        allow(["s3:ListBucket"], [arns.models]) | {"Condition": {"StringLike": {"s3:prefix": [f"{runtime}/*"]}}},
+        *(_models_reader(arns.models, naming.models_prefix(runtime)) if arns.models else ()),
         allow(["sns:Publish"], [arns.results_topic]),
+    )
+
+
+def _models_reader(bucket: str, prefix: str) -> tuple[Document, Document]:
+    """Mountpoint and the copying container ask for the same: what is below the prefix, and its list."""
+    return (
+        allow(["s3:GetObject"], [f"{bucket}/{prefix}*"]),
+        allow(["s3:ListBucket"], [bucket]) | {"Condition": {"StringLike": {"s3:prefix": [f"{prefix}*"]}}},
     )
 
 

@@ -51,7 +51,12 @@ class ModelVolumes(pulumi.ComponentResource):
                 "capacity": {"storage": NOMINAL_SIZE},
                 "persistent_volume_reclaim_policy": "Retain",
                 "claim_ref": {"namespace": namespace, "name": label},
-                "mount_options": [f"region {settings.region}", f"prefix {runtime.name}/", "read-only", "allow-other"],
+                "mount_options": [
+                    f"region {settings.region}",
+                    f"prefix {naming.models_prefix(runtime.name)}",
+                    "read-only",
+                    "allow-other",
+                ],
                 "csi": {
                     "driver": DRIVER,
                     # The driver takes two volumes of one handle for the same mount

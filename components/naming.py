@@ -50,6 +50,11 @@ def tags(settings: Settings) -> dict[str, str]:
     return {"project": settings.project, "stack": settings.stack, "managed-by": "pulumi"}
 
 
+def models_prefix(runtime: str) -> str:
+    """What the keys of a runtime's models begin with, in the models bucket."""
+    return f"{runtime}/"
+
+
 def volume_handle(settings: Settings, runtime: str) -> str:
     """Handle of a runtime's model volume, of which a cluster may have no second."""
     return f"{cluster(settings)}-models-{runtime}"

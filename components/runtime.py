@@ -20,6 +20,7 @@ class RuntimeArgs:
     jobs_table: pulumi.Input[str]
     output_bucket: pulumi.Input[str]
     input_bucket: pulumi.Input[str]
+    models_bucket: pulumi.Input[str]
     results_topic_arn: pulumi.Input[str]
     models_claim: str = ""
 
@@ -34,6 +35,7 @@ class Runtime(pulumi.ComponentResource):
             jobs_table=args.jobs_table,
             output_bucket=args.output_bucket,
             input_bucket=args.input_bucket,
+            models_bucket=args.models_bucket,
             results_topic_arn=args.results_topic_arn,
         )
         self.release = helm.Release(

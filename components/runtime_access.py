@@ -45,7 +45,8 @@ class RuntimeAccess(pulumi.ComponentResource):
             table=args.jobs_table_arn,
             input_bucket=args.input_bucket_arn,
             output_bucket=args.output_bucket_arn,
-            models=args.models_bucket_arn,
+            # an image that brings its models has nothing to read there
+            models=None if args.runtime.models.mode == "image" else args.models_bucket_arn,
             results_topic=args.results_topic_arn,
         )
         partition = policies.partition(args.settings.region)

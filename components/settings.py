@@ -11,7 +11,14 @@ from components import settings_cluster, settings_platform
 from components.schema import checked, read, refuse_unknown, shown, text
 from components.settings_cluster import ClusterSections
 from components.settings_platform import PlatformSections
-from components.settings_runtimes import DEFAULT_PORTS, HEALTH_PORT, RuntimeSections, ScalingSettings
+from components.settings_runtimes import (
+    DEFAULT_PORTS,
+    HEALTH_PORT,
+    CopySettings,
+    ModelSettings,
+    RuntimeSections,
+    ScalingSettings,
+)
 from sd_async.contract.jobs import RuntimeType
 
 # The shortest limit of what is named after the stack is 64 (IAM roles, functions); the longest part after it, of a
@@ -120,6 +127,7 @@ def _conflicts(sections: Sections) -> Iterator[str]:
             yield f"runtimes: {count} are named {name}; give each its own name, since queues are named after them."
     for index, runtime in enumerate(sections.runtimes):
         yield from _scaling_conflicts(f"runtimes[{index}].scaling", runtime.scaling)
+        yield from _model_conflicts(f"runtimes[{index}].models", runtime.models)
         if runtime.port == HEALTH_PORT:
             yield f"runtimes[{index}].port: {HEALTH_PORT} is the agent's own in the same pod; choose another."
     yield from settings_platform.conflicts(sections)
@@ -155,6 +163,16 @@ def _pool_conflicts(sections: Sections) -> Iterator[str]:
                 f"karpenter.pools: {name} allows {pool.spot_gpus + pool.on_demand_gpus} GPUs and its runtimes' "
                 f"max_replicas ask for {wanted}; raise spot_gpus or on_demand_gpus, or lower max_replicas."
             )
+
+
+def _model_conflicts(key: str, models: ModelSettings) -> Iterator[str]:
+    if models.mode != "copy" and models.copy != CopySettings():
+        yield f"{key}.copy: is set and mode is {models.mode}, which copies nothing; set mode to copy or remove it."
+    if 0 < models.copy.refresh_s < 30:
+        yield (
+            f"{key}.copy.refresh_s: {models.copy.refresh_s} is neither 0 for never nor at least 30, as each look lists "
+            "the bucket; choose one of them."
+        )
 
 
 def _scaling_conflicts(key: str, scaling: ScalingSettings) -> Iterator[str]:

@@ -18,6 +18,7 @@ _image = text(
     _IMAGE, "image with a tag other than `latest` or a digest, such as `registry/name:1.2` or `name@sha256:…`"
 )
 _cron = text(r"[0-9*/,-]+( [0-9A-Za-z*/,-]+){4}", "five fields of cron such as `0 8 * * 1-5`")
+_pattern = text(r"[^,\s]{1,200}", "pattern of files such as `diffusion_models/*.safetensors`")
 # Releases of Helm can't end with a dash (helm.sh, chart best practices).
 _name = text(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?", "runtime name: a letter, then up to 19 of a-z, 0-9 and inner `-`")
 
@@ -48,14 +49,31 @@ class ScalingSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSettings:
-    """Where a runtime's models come from. mode: `mount` is its folder of the models bucket, `image` its own image.
+class CopySettings:
+    """How models are copied to the node's disk before the runtime starts.
 
-    cache_gib: most that a node keeps of them on its disk.
+    size_gib: of the volume that they are copied to. include: patterns of what is copied; all of the model folders when
+    left out. gigabits_per_s: bandwidth to aim at. refresh_s: between two looks for new models while the runtime runs;
+    0 for none, else 30 or more.
     """
 
-    mode: str = checked(one_of("mount", "image"), "mount")
+    size_gib: int = checked(whole(1, 10000, "GiB"), 100)
+    include: tuple[str, ...] = checked(many(_pattern, 0, 50), ())
+    gigabits_per_s: int = checked(whole(1, 400, "Gbit/s"), 10)
+    refresh_s: int = checked(whole(0, 86400, "seconds"), 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """Where a runtime's models come from.
+
+    mode: `mount` is its folder of the models bucket; `copy` is that folder too, copied to the node's disk first, which
+    starts later and loads faster; `image` its own image. cache_gib: most that a node keeps of a mounted folder.
+    """
+
+    mode: str = checked(one_of("mount", "copy", "image"), "mount")
     cache_gib: int = checked(whole(1, 10000, "GiB"), 50)
+    copy: CopySettings = checked(nested(CopySettings), CopySettings())
 
 
 @dataclass(frozen=True, kw_only=True)

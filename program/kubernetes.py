@@ -132,6 +132,7 @@ def _release(platform: Platform, runtime: RuntimeSettings, base: Base) -> None:
             jobs_table=storage.jobs_table.name,
             output_bucket=storage.output_bucket.bucket,
             input_bucket=storage.input_bucket.bucket,
+            models_bucket=storage.models_bucket.bucket,
             results_topic_arn=messaging.results_topic.arn,
             models_claim=base.claims.get(runtime.name, ""),
         ),

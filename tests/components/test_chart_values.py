@@ -8,7 +8,8 @@ from components.chart_values import RuntimeAddresses, image_values, values_for
 from components.settings import Settings
 from components.settings_cluster import KubernetesSettings
 from components.settings_platform import StorageSettings
-from components.settings_runtimes import AgentSettings, RuntimeSettings
+from components.settings_runtimes import AgentSettings, CopySettings, ModelSettings, RuntimeSettings
+from local.helm import CHART, render
 from sd_async.contract.jobs import RuntimeType
 
 ADDRESSES = RuntimeAddresses(
@@ -16,6 +17,7 @@ ADDRESSES = RuntimeAddresses(
     jobs_table="jobs",
     output_bucket="outputs",
     input_bucket="inputs",
+    models_bucket="models",
     results_topic_arn="arn:aws:sns:us-west-2:111122223333:results",
 )
 RUNTIME = RuntimeSettings(
@@ -86,3 +88,33 @@ def test_a_runtime_runs_on_the_nodes_of_its_pool_where_the_stack_makes_them() ->
     assert values_for(SETTINGS, RUNTIME, ADDRESSES)["nodeSelector"] == {"sd-async/pool": "gpu"}
     existing = dataclasses.replace(SETTINGS, kubernetes=KubernetesSettings(context="work"))
     assert "nodeSelector" not in values_for(existing, RUNTIME, ADDRESSES)
+
+
+def with_models(models: ModelSettings, claim: str = "") -> dict[str, object]:
+    values: dict[str, object] = values_for(SETTINGS, dataclasses.replace(RUNTIME, models=models), ADDRESSES, claim)
+    return values
+
+
+def test_models_that_are_copied_come_from_the_runtimes_own_folder_as_the_settings_say() -> None:
+    copied = CopySettings(size_gib=60, include=("VAE/*",), gigabits_per_s=25, refresh_s=300)
+    assert with_models(ModelSettings(mode="copy", copy=copied))["models"] == {
+        "mode": "copy",
+        "bucket": "models",
+        "prefix": "comfy/",
+        "copy": {"size": "60Gi", "include": ["VAE/*"], "gigabitsPerSecond": 25, "refreshSeconds": 300},
+    }
+
+
+def test_a_runtime_whose_image_brings_its_models_is_told_of_no_bucket() -> None:
+    assert "models" not in with_models(ModelSettings(mode="image"))
+    mounted = with_models(ModelSettings(mode="mount"), claim="models-comfy")
+    assert mounted["models"] == {"mode": "mount", "mount": {"claim": "models-comfy"}}
+
+
+def test_the_chart_takes_models_that_are_copied_and_copies_them_before_the_runtime_starts() -> None:
+    documents = render(CHART, "comfy", "sd-async", with_models(ModelSettings(mode="copy")))
+    [deployment] = [one for one in documents if one["kind"] == "Deployment"]
+    first, second = deployment["spec"]["template"]["spec"]["initContainers"]
+    environment = {item["name"]: item.get("value") for item in first["env"]}
+    assert (first["name"], second["name"]) == ("models", "runtime")
+    assert (environment["SD_MODELS_BUCKET"], environment["SD_MODELS_PREFIX"]) == ("models", "comfy/")

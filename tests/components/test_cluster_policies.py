@@ -1,5 +1,6 @@
 """What controllers and agents may do: each with its own queue and folder, in words that AWS knows."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -53,6 +54,13 @@ def test_an_agent_reaches_its_own_queue_models_and_topic_only() -> None:
     assert reads == [["arn:aws:s3:::in/*", "arn:aws:s3:::team-a/*"], ["arn:aws:s3:::models/sd15/*"]]
     [listing] = [one for one in agent(ARNS, "sd15")["Statement"] if one["Action"] == ["s3:ListBucket"]]
     assert listing["Condition"] == {"StringLike": {"s3:prefix": ["sd15/*"]}}
+
+
+def test_an_agent_whose_image_brings_its_models_reads_none_of_the_bucket() -> None:
+    text = json.dumps(agent(dataclasses.replace(ARNS, models=None), "sd15"))
+    assert "arn:aws:s3:::in/*" in text
+    assert "arn:aws:s3:::models" not in text
+    assert "s3:ListBucket" not in text
 
 
 def test_keda_reads_lengths_and_nothing_else() -> None:

@@ -1,5 +1,6 @@
 """The whole program with a cluster: what waits for what, and so in which order `pulumi destroy` takes it away."""
 
+import json
 import time
 from collections.abc import Iterable
 
@@ -116,3 +117,12 @@ def test_the_dev_stack_is_evaluated_within_15_seconds() -> None:
     engine = evaluate(settings_of(ROOT / "Pulumi.dev.yaml"))
     assert engine.inputs(EKS)
     assert time.process_time() - began_s < 15
+
+
+@pytest.mark.parametrize(("mode", "reads"), [("mount", True), ("copy", True), ("image", False)])
+def test_the_models_bucket_is_open_to_an_agents_role_only_where_models_come_from_it(mode: str, reads: bool) -> None:  # noqa: FBT001 - a row of the table
+    runtimes = [CONFIG["sd-async:runtimes"][0] | {"models": {"mode": mode}}]
+    engine = evaluate(as_text(changed(cluster={"create": True}, runtimes=runtimes)))
+    statements = json.loads(engine.named(POLICY, "access-sd15").inputs["policy"])["Statement"]
+    models = [one["Resource"] for one in statements if "sd-async-dev-models" in str(one["Resource"])]
+    assert models == ([["arn:aws:s3:::sd-async-dev-models/sd15/*"], ["arn:aws:s3:::sd-async-dev-models"]] * reads)

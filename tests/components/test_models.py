@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from components.models import ModelVolumes, ModelVolumesArgs
 from tests.components.example import CONFIG, stack
 from tests.components.manifests import refusals
@@ -41,8 +43,9 @@ def test_a_claim_gets_the_volume_that_is_meant_for_it() -> None:
         assert claim["spec"]["storageClassName"] == "", "another class would make a volume of its own"
 
 
-def test_a_runtime_whose_image_brings_its_models_has_no_volume() -> None:
-    engine = volumes(mode="image")
+@pytest.mark.parametrize("mode", ["copy", "image"])
+def test_a_runtime_that_mounts_no_models_has_no_volume(mode: str) -> None:
+    engine = volumes(mode=mode)
     assert len(engine.inputs("kubernetes:core/v1:Namespace")) == 1
     assert engine.inputs(VOLUME) == engine.inputs(CLAIM) == []
 

@@ -24,6 +24,7 @@ def release() -> Runtime:
         jobs_table=ADDRESSES.jobs_table,
         output_bucket=ADDRESSES.output_bucket,
         input_bucket=ADDRESSES.input_bucket,
+        models_bucket=ADDRESSES.models_bucket,
         results_topic_arn=ADDRESSES.results_topic_arn,
     )
     return Runtime("comfy", args)

@@ -38,6 +38,11 @@ def test_production_has_three_runtimes_a_gateway_in_each_zone_and_somebody_to_ca
     assert {client.name for client in settings.api.clients} == {"shop", "lab"}
 
 
+def test_productions_largest_models_are_read_from_the_nodes_own_disk() -> None:
+    modes = {runtime.name: runtime.models.mode for runtime in example("production").runtimes}
+    assert modes == {"sdxl": "mount", "flux": "copy", "a1111": "mount"}
+
+
 def test_private_has_no_way_to_the_internet_and_no_public_cluster() -> None:
     settings = example("private")
     assert (settings.network.nat, settings.cluster.public_access) == ("none", False)

@@ -1,0 +1,51 @@
+"""Settings that are right by themselves and wrong together, in what was added beside the first ones."""
+
+from typing import Any
+
+import pytest
+
+from components.settings import SettingsError
+from tests.components.example import stack
+
+RUNTIME = {"name": "sd15", "type": "comfyui", "image": "registry.example/comfyui:1"}
+
+
+def copying(**models: Any) -> dict[str, Any]:
+    return {"runtimes": [RUNTIME | {"models": models}]}
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    (
+        copying(mode="mount", copy={"size_gib": 50}),
+        "sd-async:runtimes[0].models.copy: is set and mode is mount, which copies nothing; set mode to copy",
+    ),
+    (
+        copying(mode="copy", copy={"refresh_s": 29}),
+        "sd-async:runtimes[0].models.copy.refresh_s: 29 is neither 0 for never nor at least 30",
+    ),
+    (
+        copying(mode="copy", copy={"include": ["a,b"]}),
+        "sd-async:runtimes[0].models.copy.include[0]: a,b is no pattern of files",
+    ),
+]
+
+
+@pytest.mark.parametrize(("sections", "sentence"), REFUSED, ids=[sentence[9:60] for _, sentence in REFUSED])
+def test_what_does_not_go_together_is_refused_with_the_way_out(sections: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        stack(**sections)
+    [found] = caught.value.problems
+    assert found.startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        copying(mode="copy", copy={"refresh_s": 30, "include": ["VAE/*"]}),
+        copying(mode="copy"),
+        copying(mode="mount", copy={"size_gib": 100}),
+    ],
+    ids=["a look every 30 s", "all defaults", "a default said aloud"],
+)
+def test_what_is_just_inside_is_taken(sections: dict[str, Any]) -> None:
+    assert stack(**sections)
