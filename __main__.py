@@ -15,6 +15,7 @@ from components.messaging import Messaging, MessagingArgs
 from components.observability import Observability, ObservabilityArgs
 from components.storage import Storage, StorageArgs
 from components.upkeep import Upkeep, UpkeepArgs
+from program.reach import place_network
 
 given = {**config.get_config_env(), **config.CONFIG.get()}
 stack = settings.parse(pulumi.get_project(), pulumi.get_stack(), given)
@@ -29,7 +30,8 @@ called = LambdasArgs(settings=stack, bundle=code, dead_letter_queue_arns=list(de
                      jobs_topic_arn=messaging.jobs_topic.arn, results_topic_arn=messaging.results_topic.arn,
                      **storage.places)  # fmt: skip
 lambdas = Lambdas("lambdas", called, tagged)
-api = Api("api", ApiArgs(stack, lambdas.api.name, lambdas.api.invoke_arn), tagged)
+reach = place_network(stack, tagged)
+api = Api("api", ApiArgs(stack, lambdas.api.name, lambdas.api.invoke_arn, reach.api_endpoint_id), tagged)
 stage = api.stage
 access = Access("access", AccessArgs(stack, api.rest_api.id, stage.stage_name, stage.arn, stage.invoke_url), tagged)
 upkeep = UpkeepArgs(stack, lambdas.outbox.name, lambdas.outbox.arn, lambdas.dead_letter.name, dead_letter_arns)
@@ -38,11 +40,11 @@ images = Images("images", ImagesArgs(stack), tagged)
 watched = Observability("observability", ObservabilityArgs(stack), tagged)
 
 outputs = {}
-if stack.kubernetes.context or stack.cluster.create:
+if stack.kubernetes.context or stack.has_new_cluster:
     # pulumi_kubernetes takes a second to load, which a stack without a cluster is spared
     from program.kubernetes import Platform, place
 
-    outputs = place(Platform(stack, storage, messaging, tagged))
+    outputs = place(Platform(stack, storage, messaging, reach.network, tagged))
 
 pulumi.export("api_endpoint", access.endpoint)
 pulumi.export("api_keys", pulumi.Output.secret(access.keys))

@@ -31,11 +31,15 @@ ACCESS_LOG = {
 
 @dataclass(frozen=True)
 class ApiArgs:
-    """The function that serves every route, as API Gateway must call it."""
+    """The function that serves every route, as API Gateway must call it.
+
+    vpc_endpoint_id: through which alone the API is reached; whether there is one must not depend on an output.
+    """
 
     settings: Settings
     function: pulumi.Input[str]
     function_invoke_arn: pulumi.Input[str]
+    vpc_endpoint_id: pulumi.Input[str] | None = None
 
 
 class Api(pulumi.ComponentResource):
@@ -56,8 +60,7 @@ class Api(pulumi.ComponentResource):
         self._resources: dict[str, pulumi.Output[str]] = {"": self.rest_api.root_resource_id}
         placed: list[pulumi.Resource] = [self._integration(route) for route in ROUTES]
         placed += [self._answer(answer) for answer in answers.ANSWERS]
-        endpoint = args.settings.api.vpc_endpoint_id
-        placed += [self._door(endpoint)] if endpoint else []
+        placed += [] if args.vpc_endpoint_id is None else [self._door(args.vpc_endpoint_id)]
         lambda_.Permission(
             "api",
             action="lambda:InvokeFunction",
@@ -70,11 +73,13 @@ class Api(pulumi.ComponentResource):
         self.register_outputs({})
 
     def _reach(self) -> apigateway.RestApiEndpointConfigurationArgsDict:
-        endpoint = self._args.settings.api.vpc_endpoint_id
-        return {"types": "PRIVATE", "vpc_endpoint_ids": [endpoint]} if endpoint else {"types": "REGIONAL"}
+        endpoint = self._args.vpc_endpoint_id
+        return {"types": "REGIONAL"} if endpoint is None else {"types": "PRIVATE", "vpc_endpoint_ids": [endpoint]}
 
-    def _door(self, vpc_endpoint: str) -> apigateway.RestApiPolicy:
-        policy = self.rest_api.execution_arn.apply(lambda arn: json.dumps(policies.private_api(arn, vpc_endpoint)))
+    def _door(self, vpc_endpoint: pulumi.Input[str]) -> apigateway.RestApiPolicy:
+        policy = pulumi.Output.all(self.rest_api.execution_arn, vpc_endpoint).apply(
+            lambda known: json.dumps(policies.private_api(known[0], known[1]))
+        )
         return apigateway.RestApiPolicy("api", rest_api_id=self.rest_api.id, policy=policy, opts=self._child)
 
     def _resource(self, path: str) -> pulumi.Output[str]:
@@ -130,7 +135,9 @@ class Api(pulumi.ComponentResource):
             triggers={
                 "rows": fingerprint(ROUTES, answers.ANSWERS),
                 "function": self._args.function_invoke_arn,
-                "access": f"{self._args.settings.api.iam_auth} {self._args.settings.api.vpc_endpoint_id}",
+                "access": pulumi.Output.concat(
+                    f"{self._args.settings.api.iam_auth} ", self._args.vpc_endpoint_id or "None"
+                ),
             },
             opts=pulumi.ResourceOptions(parent=self, depends_on=placed),
         )

@@ -19,16 +19,21 @@ class NetworkArgs:
 
 
 class Network(pulumi.ComponentResource):
-    """vpc_id, private_subnet_ids, public_subnet_ids: of a new VPC, or of the one that the settings name."""
+    """vpc_id, private_subnet_ids, public_subnet_ids: of a new VPC, or of the one that the settings name.
+
+    endpoint_ids: of the interface endpoints in a new VPC, by service.
+    """
 
     vpc_id: pulumi.Input[str]
     private_subnet_ids: list[pulumi.Input[str]]
     public_subnet_ids: list[pulumi.Input[str]]
+    endpoint_ids: dict[str, pulumi.Output[str]]
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("sd:network:Network", name, None, opts)
         self._settings, self._network = args.settings, args.settings.network
         self._below = pulumi.ResourceOptions(parent=self)
+        self.endpoint_ids = {}
         if self._network.vpc_id:
             self.vpc_id = self._network.vpc_id
             self.private_subnet_ids = list(self._network.private_subnet_ids)
@@ -124,7 +129,7 @@ class Network(pulumi.ComponentResource):
                 tags=self._tags(service),
                 opts=self._below,
             )
-        if not self._network.endpoints:
+        if not self._settings.interface_endpoints:
             return
         group = ec2.SecurityGroup(
             "endpoints",
@@ -134,8 +139,8 @@ class Network(pulumi.ComponentResource):
             tags=self._tags("endpoints"),
             opts=self._below,
         )
-        for service in self._network.endpoints:
-            ec2.VpcEndpoint(
+        for service in self._settings.interface_endpoints:
+            self.endpoint_ids[service] = ec2.VpcEndpoint(
                 service,
                 vpc_id=self._vpc.id,
                 service_name=f"com.amazonaws.{self._settings.region}.{service}",
@@ -145,7 +150,7 @@ class Network(pulumi.ComponentResource):
                 security_group_ids=[group.id],
                 tags=self._tags(service),
                 opts=self._below,
-            )
+            ).id
 
     def _flow_logs(self) -> None:
         name = naming.prefixed(self._settings, "flow-logs")

@@ -50,12 +50,8 @@ def fixed_usd_per_month(settings: Settings) -> float:
     return round(sum(item.usd or 0 for item in fixed_items(settings)), 2)
 
 
-def _has_cluster(settings: Settings) -> bool:
-    return settings.cluster.create and settings.kubernetes.context is None
-
-
 def _cluster(settings: Settings) -> tuple[Item, ...]:
-    if not _has_cluster(settings):
+    if not settings.has_new_cluster:
         return ()
     nodes, kind = settings.cluster.nodes, settings.cluster.node_type
     per_h = NODE_PER_H.get(kind)
@@ -69,10 +65,10 @@ def _cluster(settings: Settings) -> tuple[Item, ...]:
 
 def _network(settings: Settings) -> tuple[Item, ...]:
     network = settings.network
-    if not _has_cluster(settings) or network.vpc_id:
+    if not settings.has_new_cluster or network.vpc_id:
         return ()
     gateways = {"none": 0, "single": 1, "per-zone": network.zones}[network.nat]
-    endpoints = len(network.endpoints) * network.zones
+    endpoints = len(settings.interface_endpoints) * network.zones
     rows = (
         Item(f"{gateways} NAT gateways with their addresses", gateways * (NAT_PER_H + ADDRESS_PER_H) * HOURS),
         Item(f"{endpoints} interface endpoints", endpoints * ENDPOINT_PER_H * HOURS),

@@ -26,6 +26,9 @@ from sd_async.contract.jobs import RuntimeType
 MAX_PREFIX_CHARS = 37
 
 
+API_SERVICE = "execute-api"  # AWS's name of the service that answers for REST APIs
+
+
 class SettingsError(ValueError):
     """The stack's settings can't be used. problems: one sentence each, all that were found."""
 
@@ -53,6 +56,17 @@ class Settings(Sections):
     def function_architecture(self) -> str:
         """What Lambda calls the architecture; `host` runs on no Lambda, so that its name is of no consequence."""
         return "x86_64" if self.api.architecture == "host" else self.api.architecture
+
+    @property
+    def has_new_cluster(self) -> bool:
+        """Whether the stack makes a cluster of its own, and the network around it unless one is named."""
+        return self.cluster.create and self.kubernetes.context is None
+
+    @property
+    def interface_endpoints(self) -> tuple[str, ...]:
+        """Services with an interface endpoint in the stack's own network: those that are named, and the API's own."""
+        own = (API_SERVICE,) if self.api.private and API_SERVICE not in self.network.endpoints else ()
+        return (*self.network.endpoints, *own)
 
 
 def parse(project: str, stack: str, config: Mapping[str, Any]) -> Settings:
@@ -133,6 +147,7 @@ def _conflicts(sections: Sections) -> Iterator[str]:
     yield from settings_platform.conflicts(sections)
     yield from settings_cluster.conflicts(sections)
     yield from _pool_conflicts(sections)
+    yield from _reach_conflicts(sections)
     agent = sections.agent
     if agent.lease_s < 3 * agent.heartbeat_s:
         yield (
@@ -141,6 +156,17 @@ def _conflicts(sections: Sections) -> Iterator[str]:
         )
     if sections.api.architecture == "host" and sections.endpoint_url is None:
         yield "api.architecture: host is for local mode, which sets endpoint_url; choose arm64 or x86_64."
+
+
+def _reach_conflicts(sections: Sections) -> Iterator[str]:
+    """A private API without a network that is the stack's to change."""
+    network = sections.network
+    if sections.api.private and (sections.kubernetes.context or not sections.cluster.create or network.vpc_id):
+        yield (
+            f"api.private: an endpoint is made only in a network of the stack's own and this one has "
+            f"{network.vpc_id or 'none'}; make one for execute-api where the callers are and name it in "
+            "api.vpc_endpoint_id."
+        )
 
 
 def _pool_conflicts(sections: Sections) -> Iterator[str]:

@@ -55,7 +55,9 @@ class ApiSettings:
     (the defaults are the public sample's; 10,000 and 5,000 are a region's quota).
     url_expiry_s: life of presigned URLs; they die with the credentials that signed them, 12 h at the latest.
     iam_auth: requests must be signed by an IAM principal too, beside the key. waf: AWS WAF in front, by AWS's rules.
-    vpc_endpoint_id: of an interface endpoint for `execute-api`, through which alone the API is then reached.
+    private: the API is reached from the stack's own network only, by an interface endpoint that is made there.
+    vpc_endpoint_id: of an endpoint for `execute-api` that exists, through which alone the API is then reached. Either
+    way, that network's private DNS leads every API Gateway name of the region to the endpoint.
     """
 
     architecture: str = checked(one_of("arm64", "x86_64", "host"), "arm64")
@@ -70,6 +72,7 @@ class ApiSettings:
     )
     iam_auth: bool = checked(flag, default=False)
     waf: bool = checked(flag, default=False)
+    private: bool = checked(flag, default=False)
     vpc_endpoint_id: str | None = checked(_endpoint, None)
     domain: DomainSettings | None = checked(optional(DomainSettings), None)
 
@@ -131,5 +134,14 @@ def conflicts(sections: PlatformSections) -> Iterator[str]:
     watch = sections.observability
     if watch.budget_usd_per_month is not None and not watch.emails:
         yield "observability.budget_usd_per_month: tells nobody; name who is told in observability.emails."
-    if domain and sections.api.vpc_endpoint_id:
-        yield "api.domain: a private API has no name of its own here; leave out api.domain or api.vpc_endpoint_id."
+    api = sections.api
+    if domain and (api.private or api.vpc_endpoint_id):
+        yield (
+            "api.domain: a private API has no name of its own here; leave out api.domain, or api.private and "
+            "api.vpc_endpoint_id."
+        )
+    if api.private and api.vpc_endpoint_id:
+        yield (
+            f"api.private: asks for an endpoint to be made and vpc_endpoint_id names {api.vpc_endpoint_id}; leave out "
+            "one of them."
+        )

@@ -21,7 +21,7 @@ from local.processes import ProcessFailedError, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNTIME_WAIT_S = 10.0  # ComfyUI answers in milliseconds, also while it samples
-HERE = {"architecture": "host", "domain": None, "vpc_endpoint_id": None, "iam_auth": None}
+HERE = {"architecture": "host", "domain": None, "private": None, "vpc_endpoint_id": None, "iam_auth": None}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from pulumi_kubernetes import Provider
 
 from components.keda import KedaArgs, RuntimeScaling
 from components.messaging import Messaging
+from components.network import Network
 from components.runtime import Runtime, RuntimeArgs
 from components.settings import Settings
 from components.settings_runtimes import RuntimeSettings
@@ -20,11 +21,12 @@ from components.storage import Storage
 
 @dataclass(frozen=True)
 class Platform:
-    """What the runtimes work with. tagged: options of every component with AWS resources."""
+    """What the runtimes work with. network: of a new cluster. tagged: options of every component with AWS resources."""
 
     settings: Settings
     storage: Storage
     messaging: Messaging
+    network: Network | None
     tagged: pulumi.ResourceOptions
 
 
@@ -47,8 +49,8 @@ def place(platform: Platform) -> dict[str, pulumi.Input[str]]:
     outputs: dict[str, pulumi.Input[str]] = {}
     if settings.kubernetes.context:
         base = Base(Provider("kubernetes", context=settings.kubernetes.context), [], [], {})
-    elif settings.cluster.create:
-        base, outputs = _new_cluster(platform)
+    elif platform.network:
+        base, outputs = _new_cluster(platform, platform.network)
     else:
         return {}
     for runtime in settings.runtimes:
@@ -56,16 +58,14 @@ def place(platform: Platform) -> dict[str, pulumi.Input[str]]:
     return outputs
 
 
-def _new_cluster(platform: Platform) -> tuple[Base, dict[str, pulumi.Input[str]]]:
+def _new_cluster(platform: Platform, network: Network) -> tuple[Base, dict[str, pulumi.Input[str]]]:
     # pulumi_eks takes a second to load, which an existing cluster is spared
     from components.cluster import Cluster, ClusterArgs  # noqa: PLC0415 - see above
     from components.karpenter import GpuNodes, GpuNodesArgs, Karpenter, KarpenterArgs  # noqa: PLC0415 - see above
     from components.keda_operator import KedaOperator, KedaOperatorArgs  # noqa: PLC0415 - see above
     from components.models import ModelVolumes, ModelVolumesArgs  # noqa: PLC0415 - see above
-    from components.network import Network, NetworkArgs  # noqa: PLC0415 - see above
 
     settings, tagged = platform.settings, platform.tagged
-    network = Network("network", NetworkArgs(settings), tagged)
     cluster = Cluster(
         "cluster",
         ClusterArgs(

@@ -107,7 +107,8 @@ def test_signed_requests_can_be_asked_for_beside_the_key() -> None:
 
 
 def test_a_private_api_opens_to_its_vpc_endpoint_only_and_before_it_is_served() -> None:
-    args = ApiArgs(stack(api={"vpc_endpoint_id": "vpce-01234567"}), "function", "arn:invoke")
+    endpoint = pulumi.Output.from_input("vpce-01234567")
+    args = ApiArgs(stack(), "function", "arn:invoke", endpoint)
     placed = build(lambda: Api("api", args))
     [api] = placed.inputs("aws:apigateway/restApi:RestApi")
     assert api["endpointConfiguration"] == {"types": "PRIVATE", "vpcEndpointIds": ["vpce-01234567"]}
@@ -115,7 +116,9 @@ def test_a_private_api_opens_to_its_vpc_endpoint_only_and_before_it_is_served() 
     [statement] = json.loads(policy.inputs["policy"])["Statement"]
     assert statement["Condition"] == {"StringEquals": {"aws:SourceVpce": "vpce-01234567"}}
     assert statement["Resource"] == "arn:aws:execute-api:us-west-2:123456789012:sd-async-dev-api-id/*"
-    assert placed.waits_for(placed.named(DEPLOYMENT, "api"), policy)
+    deployment = placed.named(DEPLOYMENT, "api")
+    assert placed.waits_for(deployment, policy)
+    assert deployment.inputs["triggers"]["access"] == "False vpce-01234567", "another endpoint needs a new snapshot"
 
 
 def test_a_public_api_needs_no_policy(placed: Engine) -> None:

@@ -61,6 +61,17 @@ def test_a_stack_without_a_way_out_pays_for_no_nat_gateway_and_has_the_endpoints
     assert all(one["privateDnsEnabled"] and len(one["subnetIds"]) == 3 for one in interfaces)
 
 
+@pytest.mark.parametrize("named", [[], ["execute-api"]])
+def test_a_private_api_gets_one_endpoint_of_its_own_in_the_network(named: list[str]) -> None:
+    found: list[Network] = []
+    given = stack(cluster={"create": True}, api={"private": True}, network={"endpoints": named})
+    engine = build(lambda: found.append(Network("network", NetworkArgs(given))))
+    [endpoint] = [one for one in engine.inputs(ENDPOINT) if one["vpcEndpointType"] == "Interface"]
+    assert endpoint["serviceName"] == "com.amazonaws.us-west-2.execute-api"
+    assert endpoint["privateDnsEnabled"], "clients call the name that the stack's output says"
+    assert list(found[0].endpoint_ids) == ["execute-api"]
+
+
 def test_without_a_way_out_a_missing_endpoint_is_asked_for_by_name() -> None:
     left = [service for service in NEEDED_WITHOUT_NAT if service not in ("sqs", "ecr.api")]
     with pytest.raises(SettingsError, match=r"network\.endpoints: with nat `none` nodes have no way to ecr\.api, sqs;"):

@@ -7,6 +7,7 @@ import pytest
 from components.settings import SettingsError
 from tests.components.example import stack
 
+EXISTING = {"vpc_id": "vpc-00000001", "private_subnet_ids": ["subnet-00000001", "subnet-00000002"]}
 RUNTIME = {"name": "sd15", "type": "comfyui", "image": "registry.example/comfyui:1"}
 
 
@@ -27,6 +28,22 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         copying(mode="copy", copy={"include": ["a,b"]}),
         "sd-async:runtimes[0].models.copy.include[0]: a,b is no pattern of files",
     ),
+    (
+        {"cluster": {"create": True}, "api": {"private": True, "vpc_endpoint_id": "vpce-01234567"}},
+        "sd-async:api.private: asks for an endpoint to be made and vpc_endpoint_id names vpce-01234567; leave out one",
+    ),
+    (
+        {"api": {"private": True}},
+        "sd-async:api.private: an endpoint is made only in a network of the stack's own and this one has none; make",
+    ),
+    (
+        {"cluster": {"create": True}, "network": EXISTING, "api": {"private": True}},
+        "sd-async:api.private: an endpoint is made only in a network of the stack's own and this one has vpc-00000001;",
+    ),
+    (
+        {"cluster": {"create": True}, "api": {"private": True, "domain": {"name": "a.example.com", "zone_id": "Z1"}}},
+        "sd-async:api.domain: a private API has no name of its own here; leave out api.domain, or api.private",
+    ),
 ]
 
 
@@ -44,8 +61,16 @@ def test_what_does_not_go_together_is_refused_with_the_way_out(sections: dict[st
         copying(mode="copy", copy={"refresh_s": 30, "include": ["VAE/*"]}),
         copying(mode="copy"),
         copying(mode="mount", copy={"size_gib": 100}),
+        {"cluster": {"create": True}, "api": {"private": True}},
+        {"cluster": {"create": True}, "network": EXISTING, "api": {"vpc_endpoint_id": "vpce-01234567"}},
     ],
-    ids=["a look every 30 s", "all defaults", "a default said aloud"],
+    ids=[
+        "a look every 30 s",
+        "all defaults",
+        "a default said aloud",
+        "private in a new VPC",
+        "an endpoint that exists",
+    ],
 )
 def test_what_is_just_inside_is_taken(sections: dict[str, Any]) -> None:
     assert stack(**sections)

@@ -8,7 +8,7 @@ import pytest
 
 from components.prices import fixed_items, fixed_usd_per_month
 from components.settings import Settings, parse
-from tests.support.engine import ROOT, settings_of
+from tests.support.engine import ROOT, evaluate, settings_of
 
 CHECKER = ROOT.parent / "shared" / "tools" / "terraform_check"
 EXAMPLES = ("existing-vpc", "private", "production")
@@ -46,8 +46,19 @@ def test_productions_largest_models_are_read_from_the_nodes_own_disk() -> None:
 def test_private_has_no_way_to_the_internet_and_no_public_cluster() -> None:
     settings = example("private")
     assert (settings.network.nat, settings.cluster.public_access) == ("none", False)
-    assert "execute-api" in settings.network.endpoints
+    assert settings.api.private
+    assert settings.interface_endpoints.count("execute-api") == 1
     assert not [item for item in fixed_items(settings) if "NAT" in item.name]
+
+
+def test_privates_api_opens_to_the_endpoint_that_the_same_run_makes() -> None:
+    engine = evaluate(settings_of(ROOT / "Pulumi.private.yaml.example"), stack="private")
+    endpoint = engine.named("aws:ec2/vpcEndpoint:VpcEndpoint", "execute-api")
+    api = engine.named("aws:apigateway/restApi:RestApi", "api")
+    assert api.inputs["endpointConfiguration"] == {"types": "PRIVATE", "vpcEndpointIds": ["execute-api-id"]}
+    policy = engine.named("aws:apigateway/restApiPolicy:RestApiPolicy", "api")
+    assert '"aws:SourceVpce": "execute-api-id"' in policy.inputs["policy"]
+    assert engine.waits_for(api, endpoint), "and so the API goes before the endpoint when the stack is destroyed"
 
 
 def test_an_existing_vpc_costs_nothing_more() -> None:
