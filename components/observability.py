@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi_aws import budgets, cloudwatch, sns
+from pulumi_aws import budgets, cloudwatch, get_caller_identity_output, kms, sns
 
 from components import naming, policies
 from components.alarms import NOTICES, Alarm, Metric, alarms, dimensions
@@ -29,21 +29,46 @@ class Observability(pulumi.ComponentResource):
         super().__init__("sd:observability:Observability", name, None, opts)
         self._settings, self._child = args.settings, pulumi.ResourceOptions(parent=self)
         rows = alarms(args.settings)
-        # AWS's own key for SNS lets no alarm in, so that this topic, whose messages hold names and numbers, has none
-        topic = sns.Topic("alarms", name=naming.prefixed(args.settings, "alarms"), opts=self._child)
-        placed = [self._alarm(row, topic.arn) for row in rows]
-        policy = pulumi.Output.all(topic.arn, *(alarm.arn for alarm in placed)).apply(
-            lambda arns: json.dumps(policies.alarm_topic(arns[0], arns[1:]))
-        )
-        sns.TopicPolicy("alarms", arn=topic.arn, policy=policy, opts=self._child)
+        topic, opened = self._topic()
+        for row in rows:
+            self._alarm(row, topic.arn)
         self._mail(topic.arn)
         self.alarm_topic_arn = topic.arn
         self.dashboard_url = self._dashboard(rows)
-        self._budget()
+        self._budget(topic.arn, opened)
         self.register_outputs({})
 
-    def _alarm(self, row: Alarm, topic_arn: pulumi.Output[str]) -> cloudwatch.MetricAlarm:
-        return cloudwatch.MetricAlarm(
+    def _topic(self) -> tuple[sns.Topic, sns.TopicPolicy]:
+        """The alarms' topic with its key, and what lets alarms and the budget in."""
+        settings, name = self._settings, naming.prefixed(self._settings, "alarms")
+        publishers = get_caller_identity_output(opts=pulumi.InvokeOutputOptions(parent=self)).account_id.apply(
+            self._publishers
+        )
+        # AWS's own key for SNS lets neither CloudWatch nor Budgets in, and its policy is not ours to change
+        key = kms.Key(
+            "alarms",
+            description=f"What {name} tells",
+            enable_key_rotation=True,
+            deletion_window_in_days=7,
+            policy=publishers.apply(
+                lambda known: json.dumps(policies.alarm_key(settings.region, known[0].account, known))
+            ),
+            opts=self._child,
+        )
+        topic = sns.Topic("alarms", name=name, kms_master_key_id=key.id, opts=self._child)
+        policy = pulumi.Output.all(topic.arn, publishers).apply(
+            lambda known: json.dumps(policies.alarm_topic(known[0], known[1]))
+        )
+        return topic, sns.TopicPolicy("alarms", arn=topic.arn, policy=policy, opts=self._child)
+
+    def _publishers(self, account: str) -> list[policies.Publisher]:
+        settings = self._settings
+        alarmed = policies.alarm_publisher(settings.region, account, naming.prefixed(settings))
+        has_budget = settings.observability.budget_usd_per_month is not None
+        return [alarmed, *([policies.budget_publisher(settings.region, account)] if has_budget else [])]
+
+    def _alarm(self, row: Alarm, topic_arn: pulumi.Output[str]) -> None:
+        cloudwatch.MetricAlarm(
             row.key,
             name=naming.prefixed(self._settings, row.key),
             alarm_description=row.description,
@@ -70,7 +95,8 @@ class Observability(pulumi.ComponentResource):
         cloudwatch.Dashboard("stack", dashboard_name=name, dashboard_body=body, opts=self._child)
         return f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#dashboards/dashboard/{name}"
 
-    def _budget(self) -> None:
+    def _budget(self, topic_arn: pulumi.Output[str], opened: pulumi.Resource) -> None:
+        """Mails go out directly too: those need nobody's confirmation, and no key."""
         limit = self._settings.observability.budget_usd_per_month
         if limit is None:
             return
@@ -88,10 +114,11 @@ class Observability(pulumi.ComponentResource):
                     "threshold": notice.percent,
                     "threshold_type": "PERCENTAGE",
                     "subscriber_email_addresses": list(self._settings.observability.emails),
+                    "subscriber_sns_topic_arns": [topic_arn],
                 }
                 for notice in NOTICES
             ],
-            opts=self._child,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[opened]),
         )
 
 

@@ -1,6 +1,6 @@
 """IAM, queue, topic and bucket policies as plain documents: actions and resources can be read without an engine.
 
-No statement allows `*` as an action, and none as a resource.
+No statement allows `*` as an action, and none as a resource, but a key's own policy, where `*` is that key.
 """
 
 from dataclasses import dataclass
@@ -105,12 +105,59 @@ def topic(topic_arn: str) -> Document:
     return document(_only_tls(topic_arn, ["sns:Publish"]))
 
 
-def alarm_topic(topic_arn: str, alarm_arns: list[str]) -> Document:
-    """The stack's own alarms may publish, and no other."""
-    return document(
-        _sent_by("cloudwatch.amazonaws.com", "sns:Publish", topic_arn, alarm_arns),
-        _only_tls(topic_arn, ["sns:Publish"]),
+@dataclass(frozen=True, kw_only=True)
+class Publisher:
+    """A service of AWS that tells alarms. sources: ARNs, or patterns of them, of those of its resources that may."""
+
+    service: str
+    account: str
+    sources: list[str]
+
+
+def alarm_publisher(region: str, account: str, prefix: str) -> Publisher:
+    """CloudWatch, for the alarms of one stack. prefix: what their names begin with."""
+    pattern = f"arn:{partition(region)}:cloudwatch:{region}:{account}:alarm:{prefix}-*"
+    return Publisher(service="cloudwatch.amazonaws.com", account=account, sources=[pattern])
+
+
+def budget_publisher(region: str, account: str) -> Publisher:
+    """AWS Budgets, which names the account's budgets together (Cost Management user guide, "SNS topic policies")."""
+    return Publisher(
+        service="budgets.amazonaws.com", account=account, sources=[f"arn:{partition(region)}:budgets::{account}:*"]
     )
+
+
+def alarm_topic(topic_arn: str, publishers: list[Publisher]) -> Document:
+    """Those publishers, and no other; nobody in the clear."""
+    return document(
+        *(_published(one, ["sns:Publish"], topic_arn) for one in publishers), _only_tls(topic_arn, ["sns:Publish"])
+    )
+
+
+def alarm_key(region: str, account: str, publishers: list[Publisher]) -> Document:
+    """The account's own policies govern the key, and those publishers may have SNS encrypt with it.
+
+    Without the first statement nobody could change or delete the key any more (KMS guide, "Default key policy").
+    """
+    owner = {"AWS": f"arn:{partition(region)}:iam::{account}:root"}
+    return document(
+        {"Effect": "Allow", "Action": "kms:*", "Principal": owner, "Resource": "*"},
+        # what a publisher to an encrypted topic needs (SNS guide, "Key management")
+        *(_published(one, ["kms:Decrypt", "kms:GenerateDataKey*"], "*") for one in publishers),
+    )
+
+
+def _published(publisher: Publisher, actions: list[str], resource: str) -> Document:
+    return {
+        "Effect": "Allow",
+        "Action": actions,
+        "Principal": {"Service": publisher.service},
+        "Resource": resource,
+        "Condition": {
+            "StringEquals": {"aws:SourceAccount": publisher.account},
+            "ArnLike": {"aws:SourceArn": publisher.sources},
+        },
+    }
 
 
 def private_api(execution_arn: str, vpc_endpoint: str) -> Document:

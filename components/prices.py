@@ -90,5 +90,6 @@ def _platform(settings: Settings) -> tuple[Item, ...]:
     return (
         Item(f"alarms over {metrics} metrics", metrics * ALARM_PER_METRIC),
         Item("dashboard", DASHBOARD_PER_MONTH),
+        Item("KMS key of the alarms' topic", KMS_KEY_PER_MONTH),
         *firewall,
     )

@@ -90,7 +90,8 @@ class ObservabilitySettings:
     """What calls a person, and whom. emails: who is told of alarms and spending, after they confirmed AWS's mail.
 
     oldest_job_s: age of a waiting job at which somebody is called. api_faults: 5xx answers within 5 minutes.
-    budget_usd_per_month: of the whole account, with mails at 80 % and 100 %; no budget when left out.
+    budget_usd_per_month: of the whole account, told by mail and to the alarms' topic at 80 % and 100 %; no budget when
+    left out.
     """
 
     emails: tuple[str, ...] = checked(many(_email, 0, 10), ())

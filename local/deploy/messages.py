@@ -1,4 +1,4 @@
-"""Topics, queues, schedules, log groups, alarms."""
+"""Topics and their keys, queues, schedules, log groups, alarms."""
 
 from typing import Any
 
@@ -19,6 +19,14 @@ def topic(aws: Aws, name: str, given: Inputs) -> Made:
     label = named(name, given)
     arn = aws.client("sns").create_topic(Name=label, Attributes=attributes)["TopicArn"]
     return arn, {"arn": arn, "name": label}
+
+
+def key(aws: Aws, _name: str, given: Inputs) -> Made:
+    kms = aws.client("kms")
+    made = kms.create_key(Description=given["description"], Policy=given["policy"])["KeyMetadata"]
+    if given.get("enableKeyRotation"):
+        kms.enable_key_rotation(KeyId=made["KeyId"])
+    return made["KeyId"], {"arn": made["Arn"], "keyId": made["KeyId"]}
 
 
 def topic_policy(aws: Aws, _name: str, given: Inputs) -> Made:
@@ -119,6 +127,7 @@ def dashboard(aws: Aws, _name: str, given: Inputs) -> Made:
 
 
 KINDS: dict[str, Kind] = {
+    "aws:kms/key:Key": key,
     "aws:sns/topic:Topic": topic,
     "aws:sns/topicPolicy:TopicPolicy": topic_policy,
     "aws:sns/topicSubscription:TopicSubscription": subscription,

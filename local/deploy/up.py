@@ -32,6 +32,7 @@ ANSWERED_BY_NOTHING = {
 # Inputs that change nothing here, each with the reason; any other that no kind reads is refused.
 WITHOUT_EFFECT = {
     "aws:ecr/repository:Repository": {"forceDelete": "the emulator ends with all it holds"},
+    "aws:kms/key:Key": {"deletionWindowInDays": "the emulator ends with all it holds"},
     "aws:s3/bucket:Bucket": {"forceDestroy": "the emulator ends with everything in it"},
     "aws:apigateway/deployment:Deployment": {"triggers": "there is no earlier deployment that could be kept"},
     RELEASE: {

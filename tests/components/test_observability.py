@@ -12,6 +12,8 @@ from tests.support.engine import Engine, build
 
 ALARM, TOPIC = "aws:cloudwatch/metricAlarm:MetricAlarm", "aws:sns/topic:Topic"
 BUDGET, MAIL = "aws:budgets/budget:Budget", "aws:sns/topicSubscription:TopicSubscription"
+TOPIC_POLICY, KEY = "aws:sns/topicPolicy:TopicPolicy", "aws:kms/key:Key"
+BUDGETS = {"Service": "budgets.amazonaws.com"}
 ROWS = alarms(stack())
 
 
@@ -41,19 +43,55 @@ def test_exactly_one_query_of_an_alarm_is_compared() -> None:
         ]
 
 
+def statements(engine: Engine, token: str) -> list[dict[str, Any]]:
+    [one] = engine.inputs(token)
+    found: list[dict[str, Any]] = json.loads(one["policy"])["Statement"]
+    return found
+
+
+OWN_ALARMS = {
+    "StringEquals": {"aws:SourceAccount": "123456789012"},
+    "ArnLike": {"aws:SourceArn": ["arn:aws:cloudwatch:us-west-2:123456789012:alarm:sd-async-dev-*"]},
+}
+OWN_BUDGETS = {
+    "StringEquals": {"aws:SourceAccount": "123456789012"},
+    "ArnLike": {"aws:SourceArn": ["arn:aws:budgets::123456789012:*"]},
+}
+
+
 def test_only_the_stacks_own_alarms_may_use_the_topic(placed: Engine) -> None:
-    [policy] = placed.inputs("aws:sns/topicPolicy:TopicPolicy")
-    allowed, refused = json.loads(policy["policy"])["Statement"]
+    allowed, refused = statements(placed, TOPIC_POLICY)
     assert allowed["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
-    assert set(allowed["Condition"]["ArnEquals"]["aws:SourceArn"]) == {
-        f"arn:aws:cloudwatch:us-west-2:123456789012:alarm:sd-async-dev-{row.key}" for row in ROWS
-    }
+    assert (allowed["Action"], allowed["Condition"]) == (["sns:Publish"], OWN_ALARMS)
+    assert {one["name"].startswith("sd-async-dev-") for one in placed.inputs(ALARM)} == {True}, "the pattern fits all"
     assert refused["Effect"] == "Deny"
 
 
-def test_the_topic_has_no_key_that_would_keep_alarms_out(placed: Engine) -> None:
+def test_the_topic_has_a_key_that_lets_in_those_who_tell_and_leaves_it_to_the_account(placed: Engine) -> None:
     [topic] = placed.inputs(TOPIC)
-    assert "kmsMasterKeyId" not in topic
+    assert topic["kmsMasterKeyId"] == "alarms-id"
+    owner, used = statements(placed, KEY)
+    assert owner["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}, "or nobody could delete the key"
+    assert used["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert (used["Action"], used["Condition"]) == (["kms:Decrypt", "kms:GenerateDataKey*"], OWN_ALARMS)
+    [key] = placed.inputs(KEY)
+    assert key["enableKeyRotation"] is True
+
+
+def test_a_budget_tells_the_topic_too_and_is_let_in_there_and_by_the_key() -> None:
+    engine = watched(emails=["a@example.com"], budget_usd_per_month=150)
+    [budget] = [one for one in engine.declared if one.token == BUDGET]
+    for notice in budget.inputs["notifications"]:
+        assert notice["subscriberSnsTopicArns"] == ["arn:aws:sns:us-west-2:123456789012:sd-async-dev-alarms"]
+    for token in (TOPIC_POLICY, KEY):
+        [told] = [one for one in statements(engine, token) if one["Principal"] == BUDGETS]
+        assert told["Condition"] == OWN_BUDGETS
+    assert engine.waits_for(budget, engine.named(TOPIC_POLICY, "alarms"))
+
+
+def test_without_a_budget_nobody_else_is_let_in(placed: Engine) -> None:
+    for token in (TOPIC_POLICY, KEY):
+        assert BUDGETS not in [one["Principal"] for one in statements(placed, token)]
 
 
 def test_nobody_is_mailed_and_nothing_is_budgeted_unasked(placed: Engine) -> None:
