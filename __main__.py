@@ -1,12 +1,13 @@
 """The whole system as one Pulumi program: settings in, components placed in their order, outputs out."""
 
+from functools import partial
 from pathlib import Path
 
 import pulumi
 from pulumi.runtime import config
 from pulumi_aws import Provider as Aws
 
-from components import bundle, naming, settings
+from components import bundle, naming, settings, tagging
 from components.access import Access, AccessArgs
 from components.api import Api, ApiArgs
 from components.images import Images, ImagesArgs
@@ -22,22 +23,23 @@ stack = settings.parse(pulumi.get_project(), pulumi.get_stack(), given)
 code = bundle.build(Path(), bundle.Target(stack.api.architecture, stack.api.python))
 
 aws = Aws("aws", region=stack.region, default_tags={"tags": naming.tags(stack)})
-tagged = pulumi.ResourceOptions(providers=[aws])  # of every component: each of its AWS resources carries the tags
-storage = Storage("storage", StorageArgs(stack), tagged)
-messaging = Messaging("messaging", MessagingArgs(stack), tagged)
+tagged = partial(tagging.options, aws)  # of every component: each of its AWS resources carries the tags
+storage = Storage("storage", StorageArgs(stack), tagged("storage"))
+messaging = Messaging("messaging", MessagingArgs(stack), tagged("messaging"))
 dead_letter_arns = {name: queue.arn for name, queue in messaging.dead_letter_queues.items()}
 called = LambdasArgs(settings=stack, bundle=code, dead_letter_queue_arns=list(dead_letter_arns.values()),
                      jobs_topic_arn=messaging.jobs_topic.arn, results_topic_arn=messaging.results_topic.arn,
                      **storage.places)  # fmt: skip
-lambdas = Lambdas("lambdas", called, tagged)
-reach = place_network(stack, tagged)
-api = Api("api", ApiArgs(stack, lambdas.api.name, lambdas.api.invoke_arn, reach.api_endpoint_id), tagged)
+lambdas = Lambdas("lambdas", called, tagged("lambdas"))
+reach = place_network(stack, tagged("network"))
+api = Api("api", ApiArgs(stack, lambdas.api.name, lambdas.api.invoke_arn, reach.api_endpoint_id), tagged("api"))
 stage = api.stage
-access = Access("access", AccessArgs(stack, api.rest_api.id, stage.stage_name, stage.arn, stage.invoke_url), tagged)
+opened = AccessArgs(stack, api.rest_api.id, stage.stage_name, stage.arn, stage.invoke_url)
+access = Access("access", opened, tagged("access"))
 upkeep = UpkeepArgs(stack, lambdas.outbox.name, lambdas.outbox.arn, lambdas.dead_letter.name, dead_letter_arns)
-Upkeep("upkeep", upkeep, tagged)
-images = Images("images", ImagesArgs(stack), tagged)
-watched = Observability("observability", ObservabilityArgs(stack), tagged)
+Upkeep("upkeep", upkeep, tagged("upkeep"))
+images = Images("images", ImagesArgs(stack), tagged("images"))
+watched = Observability("observability", ObservabilityArgs(stack), tagged("observability"))
 
 outputs = {}
 if stack.kubernetes.context or stack.has_new_cluster:

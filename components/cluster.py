@@ -171,6 +171,9 @@ class Cluster(pulumi.ComponentResource):
             # One hop: what runs in a pod can't take the node's role
             metadata_options={"http_tokens": "required", "http_put_response_hop_limit": 1},
             block_device_mappings=[_volume(*ROOT_VOLUME), _volume(*DATA_VOLUME)],
+            tag_specifications=[
+                {"resource_type": kind, "tags": naming.node_tags(settings, "system")} for kind in ("instance", "volume")
+            ],
             opts=self._below,
         )
         return aws_eks.NodeGroup(

@@ -50,6 +50,11 @@ def tags(settings: Settings) -> dict[str, str]:
     return {"project": settings.project, "stack": settings.stack, "managed-by": "pulumi"}
 
 
+def node_tags(settings: Settings, component: str) -> dict[str, str]:
+    """Of instances and disks that AWS or a controller makes for the stack, out of reach of the provider's defaults."""
+    return tags(settings) | {"component": component, "Name": prefixed(settings, component)}
+
+
 def models_prefix(runtime: str) -> str:
     """What the keys of a runtime's models begin with, in the models bucket."""
     return f"{runtime}/"

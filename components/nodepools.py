@@ -58,7 +58,7 @@ def node_class(settings: Settings, instance_profile: str) -> Json:
             # One hop: what runs in a pod can't take the node's role
             "metadataOptions": {"httpTokens": "required", "httpPutResponseHopLimit": 1},
             "userData": USER_DATA,
-            "tags": {"Name": naming.prefixed(settings, "gpu"), "project": settings.project, "stack": settings.stack},
+            "tags": naming.node_tags(settings, "gpu"),  # Karpenter adds its own, so that a bill tells NodePools apart
         },
     }
 

@@ -17,17 +17,18 @@ from components.runtime import Runtime, RuntimeArgs
 from components.settings import Settings
 from components.settings_runtimes import RuntimeSettings
 from components.storage import Storage
+from components.tagging import Tagged
 
 
 @dataclass(frozen=True)
 class Platform:
-    """What the runtimes work with. network: of a new cluster. tagged: options of every component with AWS resources."""
+    """What the runtimes work with. network: of a new cluster. tagged: options of a component with AWS resources."""
 
     settings: Settings
     storage: Storage
     messaging: Messaging
     network: Network | None
-    tagged: pulumi.ResourceOptions
+    tagged: Tagged
 
 
 @dataclass(frozen=True)
@@ -74,26 +75,31 @@ def _new_cluster(platform: Platform, network: Network) -> tuple[Base, dict[str, 
             private_subnet_ids=network.private_subnet_ids,
             public_subnet_ids=network.public_subnet_ids,
         ),
-        _after(tagged, network),
+        _after(tagged("cluster"), network),
     )
     provider = Provider("kubernetes", kubeconfig=cluster.kubeconfig)
-    inside = pulumi.ResourceOptions.merge(tagged, pulumi.ResourceOptions(providers=[provider]))
-    in_cluster = _after(inside, *cluster.ready)
-    karpenter = Karpenter("karpenter", KarpenterArgs(settings=settings, cluster=cluster.name), in_cluster)
+
+    def inside(component: str, *after: pulumi.Resource) -> pulumi.ResourceOptions:
+        both = pulumi.ResourceOptions.merge(tagged(component), pulumi.ResourceOptions(providers=[provider]))
+        return _after(both, *cluster.ready, *after)
+
+    karpenter = Karpenter("karpenter", KarpenterArgs(settings=settings, cluster=cluster.name), inside("karpenter"))
     queue_arns = [queue.arn for queue in platform.messaging.queues.values()]
     keda = KedaOperator(
-        "keda", KedaOperatorArgs(settings=settings, cluster=cluster.name, queue_arns=queue_arns), in_cluster
+        "keda", KedaOperatorArgs(settings=settings, cluster=cluster.name, queue_arns=queue_arns), inside("keda")
     )
-    access = [bound for runtime in settings.runtimes for bound in _access(platform, runtime, cluster.name, in_cluster)]
+    access = [
+        bound for runtime in settings.runtimes for bound in _access(platform, runtime, cluster.name, inside("runtime"))
+    ]
     models = ModelVolumes(
         "models",
         ModelVolumesArgs(settings=settings, models_bucket=platform.storage.models_bucket.bucket),
-        in_cluster,
+        inside("models"),
     )
     nodes = GpuNodes(
         "gpu-nodes",
         GpuNodesArgs(settings=settings, instance_profile=karpenter.instance_profile),
-        _after(inside, karpenter, models, *access),
+        inside("gpu-nodes", karpenter, models, *access),
     )
     outputs: dict[str, pulumi.Input[str]] = {"cluster_name": cluster.name, "kubeconfig": cluster.kubeconfig}
     return Base(provider, [nodes], [keda], models.claims), outputs

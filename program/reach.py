@@ -16,9 +16,9 @@ class Reach:
     api_endpoint_id: pulumi.Input[str] | None
 
 
-def place_network(settings: Settings, tagged: pulumi.ResourceOptions) -> Reach:
-    """tagged: options of every component with AWS resources."""
-    network = Network("network", NetworkArgs(settings), tagged) if settings.has_new_cluster else None
+def place_network(settings: Settings, opts: pulumi.ResourceOptions) -> Reach:
+    """opts: of the network."""
+    network = Network("network", NetworkArgs(settings), opts) if settings.has_new_cluster else None
     if network and settings.api.private:
         return Reach(network, network.endpoint_ids[API_SERVICE])
     return Reach(network, settings.api.vpc_endpoint_id)

@@ -44,6 +44,9 @@ WITHOUT_EFFECT = {
 }
 
 
+WITHOUT_EFFECT_ANYWHERE = {"tags": "nobody reads tags on the emulator"}
+
+
 @dataclass(frozen=True)
 class Release:
     """One `helm install` that the program asked for."""
@@ -80,7 +83,7 @@ class Placer:
             raise
         except Exception as error:
             raise DeployError(f"`{name}` ({token}) could not be created locally: {error}") from error
-        ignored = given.unread() - WITHOUT_EFFECT.get(token, {}).keys()
+        ignored = given.unread() - WITHOUT_EFFECT.get(token, {}).keys() - WITHOUT_EFFECT_ANYWHERE.keys()
         if ignored:
             raise DeployError(
                 f"`{name}` ({token}) sets {', '.join(sorted(ignored))}, which local mode would ignore. Let the kind in "
