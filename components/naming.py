@@ -30,6 +30,10 @@ def access_log_group(settings: Settings) -> str:
     return f"/aws/apigateway/{prefixed(settings, 'api')}"
 
 
+def pods_log_group(settings: Settings) -> str:
+    return f"/aws/eks/{cluster(settings)}/pods"
+
+
 def path_part(path: str) -> str:
     """Logical name of a path: `/v1/jobs/{id}` is `v1-jobs-by-id`."""
     parts = (f"by-{part[1:-1].rstrip('+')}" if part.startswith("{") else part for part in path.split("/") if part)

@@ -57,6 +57,7 @@ class AddonSettings:
     pod_identity_agent: str = checked(_version, "v1.3.10-eksbuild.3")
     mountpoint_s3: str = checked(_version, "v2.9.2-eksbuild.1")
     metrics_server: str = checked(_version, "v0.9.0-eksbuild.5")
+    cloudwatch_observability: str = checked(_version, "v6.3.0-eksbuild.1")
 
 
 @dataclass(frozen=True, kw_only=True)

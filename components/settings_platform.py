@@ -92,12 +92,17 @@ class ObservabilitySettings:
     oldest_job_s: age of a waiting job at which somebody is called. api_faults: 5xx answers within 5 minutes.
     budget_usd_per_month: of the whole account, told by mail and to the alarms' topic at 80 % and 100 %; no budget when
     left out.
+    logs: how the logs of pods get into log groups, where a cluster is the stack's own; `none` keeps them on the node,
+    with which they go. log_retention_days: of those. fluent_bit: version of the chart aws-for-fluent-bit.
     """
 
     emails: tuple[str, ...] = checked(many(_email, 0, 10), ())
     oldest_job_s: int = checked(whole(60, 1_209_600, "seconds"), 1800)
     api_faults: int = checked(whole(1, 100_000, "answers"), 5)
     budget_usd_per_month: int | None = checked(whole(1, 1_000_000, "US dollars"), None)
+    logs: str = checked(one_of("none", "fluent-bit", "cloudwatch-addon"), "fluent-bit")
+    log_retention_days: int = checked(one_of(*LOG_RETENTION_DAYS), 30)
+    fluent_bit: str = checked(text(r"\d+\.\d+\.\d+", "version such as `0.2.0`"), "0.2.0")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,19 +64,17 @@ def _new_cluster(platform: Platform, network: Network) -> tuple[Base, dict[str, 
     from components.cluster import Cluster, ClusterArgs  # noqa: PLC0415 - see above
     from components.karpenter import GpuNodes, GpuNodesArgs, Karpenter, KarpenterArgs  # noqa: PLC0415 - see above
     from components.keda_operator import KedaOperator, KedaOperatorArgs  # noqa: PLC0415 - see above
+    from components.logs import Logs, LogsArgs  # noqa: PLC0415 - see above
     from components.models import ModelVolumes, ModelVolumesArgs  # noqa: PLC0415 - see above
 
     settings, tagged = platform.settings, platform.tagged
-    cluster = Cluster(
-        "cluster",
-        ClusterArgs(
-            settings=settings,
-            vpc_id=network.vpc_id,
-            private_subnet_ids=network.private_subnet_ids,
-            public_subnet_ids=network.public_subnet_ids,
-        ),
-        _after(tagged("cluster"), network),
+    placed_in = ClusterArgs(
+        settings=settings,
+        vpc_id=network.vpc_id,
+        private_subnet_ids=network.private_subnet_ids,
+        public_subnet_ids=network.public_subnet_ids,
     )
+    cluster = Cluster("cluster", placed_in, _after(tagged("cluster"), network))
     provider = Provider("kubernetes", kubeconfig=cluster.kubeconfig)
 
     def inside(component: str, *after: pulumi.Resource) -> pulumi.ResourceOptions:
@@ -84,23 +82,17 @@ def _new_cluster(platform: Platform, network: Network) -> tuple[Base, dict[str, 
         return _after(both, *cluster.ready, *after)
 
     karpenter = Karpenter("karpenter", KarpenterArgs(settings=settings, cluster=cluster.name), inside("karpenter"))
+    logs = Logs("logs", LogsArgs(settings=settings, cluster=cluster.name), inside("logs"))
     queue_arns = [queue.arn for queue in platform.messaging.queues.values()]
-    keda = KedaOperator(
-        "keda", KedaOperatorArgs(settings=settings, cluster=cluster.name, queue_arns=queue_arns), inside("keda")
-    )
+    scaler = KedaOperatorArgs(settings=settings, cluster=cluster.name, queue_arns=queue_arns)
+    keda = KedaOperator("keda", scaler, inside("keda"))
     access = [
         bound for runtime in settings.runtimes for bound in _access(platform, runtime, cluster.name, inside("runtime"))
     ]
-    models = ModelVolumes(
-        "models",
-        ModelVolumesArgs(settings=settings, models_bucket=platform.storage.models_bucket.bucket),
-        inside("models"),
-    )
-    nodes = GpuNodes(
-        "gpu-nodes",
-        GpuNodesArgs(settings=settings, instance_profile=karpenter.instance_profile),
-        inside("gpu-nodes", karpenter, models, *access),
-    )
+    folders = ModelVolumesArgs(settings=settings, models_bucket=platform.storage.models_bucket.bucket)
+    models = ModelVolumes("models", folders, inside("models"))
+    started = GpuNodesArgs(settings=settings, instance_profile=karpenter.instance_profile)
+    nodes = GpuNodes("gpu-nodes", started, inside("gpu-nodes", karpenter, logs, models, *access))
     outputs: dict[str, pulumi.Input[str]] = {"cluster_name": cluster.name, "kubeconfig": cluster.kubeconfig}
     return Base(provider, [nodes], [keda], models.claims), outputs
 
