@@ -132,7 +132,7 @@ class Cluster(pulumi.ComponentResource):
         return [
             self._addon("coredns", versions.coredns, [nodes]),
             self._addon("metrics-server", versions.metrics_server, [nodes]),
-            self._addon("aws-mountpoint-s3-csi-driver", versions.mountpoint_s3, [nodes], json.dumps(_MOUNTPOINT)),
+            self._addon("aws-mountpoint-s3-csi-driver", versions.mountpoint_s3, [nodes], json.dumps(MOUNTPOINT_VALUES)),
         ]
 
     def _addon(
@@ -196,8 +196,8 @@ class Cluster(pulumi.ComponentResource):
         )
 
 
-# Its node part has to run on GPU nodes, whatever their taints.
-_MOUNTPOINT = {"node": {"tolerateAllTaints": True}}
+# Its node part has to run on GPU nodes, whatever their taints, of which it takes one off (nodepools.MOUNT_TAINT).
+MOUNTPOINT_VALUES = {"node": {"tolerateAllTaints": True}}
 
 
 def _volume(device: str, size_gib: int) -> ec2.LaunchTemplateBlockDeviceMappingArgsDict:

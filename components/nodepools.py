@@ -11,6 +11,8 @@ Json = dict[str, Any]
 
 NODE_CLASS = "sd-async"
 GPU_TAINT = {"key": "nvidia.com/gpu", "value": "true", "effect": "NoSchedule"}
+# Its driver takes this off once it answers (Mountpoint for S3 CSI driver, "Configure node startup taint"; since 2.1).
+MOUNT_TAINT = {"key": "s3.csi.aws.com/agent-not-ready", "effect": "NoExecute"}
 
 # After its last pod's grace a node still detaches volumes and leaves the cluster.
 NODE_GRACE_MARGIN_S = 300
@@ -105,12 +107,19 @@ def _node_pool(settings: Settings, pool: PoolSettings, price: str, gpus: int) ->
                     "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": NODE_CLASS},
                     "requirements": _requirements(pool, price),
                     "taints": [GPU_TAINT],
+                    **_startup(settings, pool),
                     "expireAfter": f"{karpenter.expire_after_h}h",
                     "terminationGracePeriod": f"{node_grace_s(settings, pool.name)}s",
                 },
             },
         },
     }
+
+
+def _startup(settings: Settings, pool: PoolSettings) -> Json:
+    """Only where something is mounted: a taint that nobody takes off would keep a node from ever being ready."""
+    modes = {runtime.models.mode for runtime in settings.runtimes if runtime.pool == pool.name}
+    return {"startupTaints": [MOUNT_TAINT]} if "mount" in modes else {}
 
 
 def _requirements(pool: PoolSettings, price: str) -> list[Json]:

@@ -1,10 +1,12 @@
 """Karpenter's documents: real to its CRDs, bounded in money, and never in the way of a job at work."""
 
+import re
 import tomllib
 from typing import Any
 
 import pytest
 
+from components.cluster import MOUNTPOINT_VALUES
 from components.nodepools import node_class, node_grace_s, node_pools
 from components.settings import Settings, SettingsError
 from tests.components import example
@@ -118,3 +120,27 @@ def test_an_existing_networks_subnets_are_named_one_by_one() -> None:
 def test_pools_that_could_not_serve_their_runtimes_are_refused(pools: list[Any], problem: str) -> None:
     with pytest.raises(SettingsError, match=problem):
         stack(pools=pools)
+
+
+@pytest.mark.parametrize(
+    ("modes", "tainted"),
+    [(("mount", "mount"), True), (("mount", "image"), True), (("copy", "image"), False)],
+    ids=["both mount", "one mounts", "none mounts"],
+)
+def test_no_pod_that_mounts_models_starts_before_the_driver_answers_and_no_node_waits_for_one_it_does_not_need(
+    modes: tuple[str, str], *, tainted: bool
+) -> None:
+    runtimes = [
+        one | {"models": {"mode": mode}} for one, mode in zip(example.CONFIG["sd-async:runtimes"], modes, strict=True)
+    ]
+    settings = example.stack(cluster={"create": True}, runtimes=runtimes)
+    taint = {"key": "s3.csi.aws.com/agent-not-ready", "effect": "NoExecute"}
+    for pool in node_pools(settings):
+        assert pool["spec"]["template"]["spec"].get("startupTaints") == ([taint] if tainted else None)
+    assert refusals(node_pools(settings)) == ""
+
+
+def test_the_driver_that_takes_the_startup_taint_off_runs_on_tainted_nodes_and_is_new_enough() -> None:
+    assert MOUNTPOINT_VALUES["node"]["tolerateAllTaints"] is True
+    major, minor = re.findall(r"\d+", stack().cluster.addons.mountpoint_s3)[:2]
+    assert (int(major), int(minor)) >= (2, 1), "older ones leave the taint where it is"
