@@ -76,6 +76,21 @@ def test_controllers_go_before_the_cluster_and_the_cluster_before_its_network(pl
     assert_goes_before(placed, of(placed, EKS), network)
 
 
+def test_alarms_go_before_the_topic_that_they_tell_and_the_topic_before_its_key(placed: Engine) -> None:
+    topic = placed.named("aws:sns/topic:Topic", "alarms")
+    assert_goes_before(placed, of(placed, "aws:cloudwatch/metricAlarm:MetricAlarm"), [topic])
+    assert_goes_before(placed, [topic], [placed.named("aws:kms/key:Key", "alarms")])
+
+
+def test_a_private_api_goes_before_its_endpoint_and_the_endpoint_before_its_subnets() -> None:
+    engine = evaluate(as_text(changed(cluster={"create": True}, api={"private": True})))
+    endpoint = engine.named("aws:ec2/vpcEndpoint:VpcEndpoint", "execute-api")
+    door = [engine.named("aws:apigateway/restApi:RestApi", "api"), *of(engine, "aws:apigateway/stage:Stage")]
+    assert_goes_before(engine, door, [endpoint])
+    private = [one for one in of(engine, "aws:ec2/subnet:Subnet") if one.name.startswith("private")]
+    assert_goes_before(engine, [endpoint], [*private, *of(engine, "aws:ec2/securityGroup:SecurityGroup")])
+
+
 def test_each_runtimes_role_goes_to_the_service_account_of_its_chart(placed: Engine) -> None:
     bound = {one.name: one.inputs for one in of(placed, ASSOCIATION)}
     for runtime in ("sd15", "sdxl"):
@@ -126,3 +141,18 @@ def test_the_models_bucket_is_open_to_an_agents_role_only_where_models_come_from
     statements = json.loads(engine.named(POLICY, "access-sd15").inputs["policy"])["Statement"]
     models = [one["Resource"] for one in statements if "sd-async-dev-models" in str(one["Resource"])]
     assert models == ([["arn:aws:s3:::sd-async-dev-models/sd15/*"], ["arn:aws:s3:::sd-async-dev-models"]] * reads)
+
+
+# DESIGN's "Stack outputs", and what is told beside them, each with who needs it (decision 0099).
+OUTPUTS = {"api_endpoint", "api_keys", "output_bucket", "models_bucket", "jobs_topic_arn", "results_topic_arn"}
+OUTPUTS |= {"queue_urls", "dead_letter_queue_urls", "cluster_name", "kubeconfig", "dashboard_url"}
+BESIDE = {
+    "input_bucket": "whoever installs the chart without the program, or publishes jobs with files of their own",
+    "jobs_table": "whoever installs the chart without the program",
+    "image_repositories": "whoever pushes an image by hand",
+}
+
+
+def test_a_stack_tells_what_the_design_lists_and_what_somebody_needs_beside_it(placed: Engine) -> None:
+    assert placed.exports.keys() == OUTPUTS | BESIDE.keys()
+    assert {name for name, is_secret in placed.secret_exports.items() if is_secret} == {"api_keys", "kubeconfig"}
