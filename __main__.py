@@ -18,6 +18,8 @@ from components.storage import Storage, StorageArgs
 from components.upkeep import Upkeep, UpkeepArgs
 from program.reach import place_network
 
+CONSOLE = "/console"  # of the routes, for people
+
 given = {**config.get_config_env(), **config.CONFIG.get()}
 stack = settings.parse(pulumi.get_project(), pulumi.get_stack(), given)
 code = bundle.build(Path(), bundle.Target(stack.api.architecture, stack.api.python))
@@ -49,6 +51,8 @@ if stack.kubernetes.context or stack.has_new_cluster:
     outputs = place(Platform(stack, storage, messaging, reach.network, tagged))
 
 pulumi.export("api_endpoint", access.endpoint)
+if not stack.api.iam_auth:  # no browser signs its requests
+    pulumi.export("console_url", pulumi.Output.concat(access.endpoint, CONSOLE))
 pulumi.export("api_keys", pulumi.Output.secret(access.keys))
 for name, value in {**storage.outputs, **messaging.outputs}.items():
     pulumi.export(name, value)

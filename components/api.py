@@ -10,7 +10,7 @@ from pulumi_aws import apigateway, cloudwatch, iam, lambda_
 
 from components import answers, naming, policies
 from components.settings import Settings
-from functions.api.routes import ROUTES, Route
+from functions.api.routes import PAGES, ROUTES, Route
 
 # Neither key nor query string nor body, and of the path only the route's own form.
 ACCESS_LOG = {
@@ -27,6 +27,13 @@ ACCESS_LOG = {
     "integration_latency_ms": "$context.integrationLatency",
     "bytes_out": "$context.responseLength",
 }
+# The execution log would hold headers and bodies; the access log says enough.
+QUIET: apigateway.MethodSettingsSettingsArgsDict = {
+    "metrics_enabled": True,
+    "logging_level": "OFF",
+    "data_trace_enabled": False,
+}
+PAGE_LIMITS: apigateway.MethodSettingsSettingsArgsDict = {"throttling_rate_limit": 5, "throttling_burst_limit": 10}
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Api(pulumi.ComponentResource):
             opts=self._child,
         )
         self._resources: dict[str, pulumi.Output[str]] = {"": self.rest_api.root_resource_id}
-        placed: list[pulumi.Resource] = [self._integration(route) for route in ROUTES]
+        placed: list[pulumi.Resource] = [self._integration(route) for route in (*ROUTES, *PAGES)]
         placed += [self._answer(answer) for answer in answers.ANSWERS]
         placed += [] if args.vpc_endpoint_id is None else [self._door(args.vpc_endpoint_id)]
         lambda_.Permission(
@@ -103,7 +110,7 @@ class Api(pulumi.ComponentResource):
             resource_id=self._resource(route.path),
             http_method=route.method,
             authorization="AWS_IAM" if self._args.settings.api.iam_auth else "NONE",
-            api_key_required=True,
+            api_key_required=route not in PAGES,
             opts=self._child,
         )
         return apigateway.Integration(
@@ -133,7 +140,7 @@ class Api(pulumi.ComponentResource):
             "api",
             rest_api=self.rest_api.id,
             triggers={
-                "rows": fingerprint(ROUTES, answers.ANSWERS),
+                "rows": fingerprint((*ROUTES, *PAGES), answers.ANSWERS),
                 "function": self._args.function_invoke_arn,
                 "access": pulumi.Output.concat(
                     f"{self._args.settings.api.iam_auth} ", self._args.vpc_endpoint_id or "None"
@@ -158,16 +165,31 @@ class Api(pulumi.ComponentResource):
             access_log_settings={"destination_arn": logs.arn, "format": json.dumps(ACCESS_LOG)},
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self._log_account()]),
         )
-        apigateway.MethodSettings(
-            "api",
+        every = self._method_settings("api", stage, "*/*", QUIET)
+        for page in PAGES:  # behind no key, and so in no usage plan that would limit it
+            path = page.path.removeprefix("/")
+            self._method_settings(
+                naming.path_part(page.path), stage, f"{path}/{page.method}", QUIET | PAGE_LIMITS, every
+            )
+        return stage
+
+    def _method_settings(
+        self,
+        label: str,
+        stage: apigateway.Stage,
+        path: str,
+        settings: apigateway.MethodSettingsSettingsArgsDict,
+        *after: pulumi.Resource,
+    ) -> apigateway.MethodSettings:
+        return apigateway.MethodSettings(
+            label,
             rest_api=self.rest_api.id,
             stage_name=stage.stage_name,
-            method_path="*/*",
-            # the execution log would hold headers and bodies; the access log says enough
-            settings={"metrics_enabled": True, "logging_level": "OFF", "data_trace_enabled": False},
-            opts=self._child,
+            method_path=path,
+            settings=settings,
+            # AWS refuses two changes of one stage at the same time
+            opts=pulumi.ResourceOptions(parent=self, depends_on=after),
         )
-        return stage
 
     def _log_account(self) -> apigateway.Account:
         """The region's one setting that lets API Gateway write logs; without it a stage with a log is refused."""

@@ -85,7 +85,7 @@ def write(path: Path, entries: dict[str, bytes]) -> None:
 
 def _sources(root: Path) -> Iterator[tuple[str, bytes]]:
     yield "sd_async/__init__.py", (root / "sd_async/__init__.py").read_bytes()
-    for folder in ("functions", "sd_async/contract"):
+    for folder in ("functions", "sd_async/contract", "console"):
         for path in (root / folder).rglob("*"):
             name = path.relative_to(root).as_posix()
             if path.is_file() and _belongs(name):

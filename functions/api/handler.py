@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from functions import log
-from functions.api import env
+from functions.api import env, pages
 from functions.api.ports import UnavailableError
-from functions.api.routes import Route, route_for
+from functions.api.routes import Route, page_for, route_for
 from functions.api.service import Call, Reply, Service
 from functions.api.store import AwsStore
 from sd_async.contract.errors import ContractError
@@ -65,11 +65,15 @@ class Api:
     def __init__(self, service: Service, *, is_emulated: bool = False) -> None:
         self._service = service
         self._is_emulated = is_emulated
+        self._pages = pages.load()
 
     def __call__(self, event: Event, _context: object = None) -> dict[str, Any]:
         started_s = time.monotonic()
         request = event.get("requestContext") or {}
         request_id = str(request.get("requestId") or uuid.uuid4())
+        page = page_for(str(event.get("httpMethod")), str(event.get("resource")))
+        if page is not None:
+            return self._shown(page, request_id)
         route = route_for(str(event.get("httpMethod")), str(event.get("resource")))
         owner = owner_of(event, is_emulated=self._is_emulated)
         answer = self._answer(event, route, owner, request_id)
@@ -93,6 +97,12 @@ class Api:
             "body": msgspec.json.encode(answer.value).decode(),
             "isBase64Encoded": False,
         }
+
+    def _shown(self, row: Route, request_id: str) -> dict[str, Any]:
+        """A page, to whoever asks: no key is looked at, and no store."""
+        log.line("page", "INFO", route=row.path, status=200, request_id=request_id)
+        page = self._pages[row]
+        return {"statusCode": 200, "headers": dict(page.headers), "body": page.text, "isBase64Encoded": False}
 
     def _answer(self, event: Event, route: Route | None, owner: str | None, request_id: str) -> Answer:
         try:

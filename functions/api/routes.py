@@ -20,7 +20,20 @@ ROUTES = (
 )
 
 
+# What a person opens in a browser, so without a key; nothing in it is anybody's. function: the file in `console/`.
+PAGES = (Route("GET", "/console", "index.html"),)
+
+
+def page_for(method: str, path: str) -> Route | None:
+    """As `route_for`, of a page."""
+    return _row(PAGES, method, path)
+
+
 def route_for(method: str, path: str) -> Route | None:
     """Row of a resource's path (`/v1/jobs/{id}`, not a request's own path); a closing slash is ignored."""
+    return _row(ROUTES, method, path)
+
+
+def _row(rows: tuple[Route, ...], method: str, path: str) -> Route | None:
     clean = path.rstrip("/")
-    return next((route for route in ROUTES if (route.method, route.path) == (method, clean)), None)
+    return next((route for route in rows if (route.method, route.path) == (method, clean)), None)

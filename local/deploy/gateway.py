@@ -76,6 +76,14 @@ def method_settings(aws: Aws, _name: str, given: Inputs) -> Made:
         "metrics/enabled": str(settings["metricsEnabled"]).lower(),
         "logging/loglevel": settings["loggingLevel"],
         "logging/dataTrace": str(settings["dataTraceEnabled"]).lower(),
+        **{
+            path: str(settings[name])
+            for name, path in {
+                "throttlingRateLimit": "throttling/rateLimit",
+                "throttlingBurstLimit": "throttling/burstLimit",
+            }.items()
+            if name in settings
+        },
     }
     aws.client("apigateway").update_stage(
         restApiId=given["restApi"],

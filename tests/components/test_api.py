@@ -8,12 +8,13 @@ import pytest
 
 from components.answers import ANSWERS, Answer
 from components.api import ACCESS_LOG, Api, ApiArgs, fingerprint
-from functions.api.routes import ROUTES
+from functions.api.routes import PAGES, ROUTES
 from tests.components.example import stack
 from tests.support.engine import ROOT, Engine, build
 
 METHOD, INTEGRATION = "aws:apigateway/method:Method", "aws:apigateway/integration:Integration"
 RESOURCE, RESPONSE = "aws:apigateway/resource:Resource", "aws:apigateway/response:Response"
+SETTINGS = "aws:apigateway/methodSettings:MethodSettings"
 DEPLOYMENT, STAGE = "aws:apigateway/deployment:Deployment", "aws:apigateway/stage:Stage"
 
 
@@ -31,11 +32,21 @@ def path_of(placed: Engine, resource_id: str) -> str:
     return f"{path_of(placed, by_id[resource_id]['parentId'])}/{by_id[resource_id]['pathPart']}"
 
 
-def test_each_row_of_the_routes_is_a_method_that_asks_for_a_key(placed: Engine) -> None:
+def test_each_row_of_the_routes_is_a_method_that_asks_for_a_key_and_each_page_one_that_does_not(placed: Engine) -> None:
     methods = placed.inputs(METHOD)
-    found = {(method["httpMethod"], path_of(placed, method["resourceId"])) for method in methods}
-    assert found == {(route.method, route.path) for route in ROUTES}
-    assert all(method["apiKeyRequired"] is True and method["authorization"] == "NONE" for method in methods)
+    found = {(one["httpMethod"], path_of(placed, one["resourceId"]), one["apiKeyRequired"]) for one in methods}
+    keyed = {(route.method, route.path, True) for route in ROUTES}
+    assert found == keyed | {(page.method, page.path, False) for page in PAGES}
+    assert all(method["authorization"] == "NONE" for method in methods)
+
+
+def test_a_page_that_no_usage_plan_limits_has_a_limit_of_its_own(placed: Engine) -> None:
+    every = placed.named(SETTINGS, "api")
+    [own] = [one for one in placed.declared if one.token == SETTINGS and one is not every]
+    assert (every.inputs["methodPath"], own.inputs["methodPath"]) == ("*/*", "console/GET")
+    limits = {name: own.inputs["settings"][name] for name in ("throttlingRateLimit", "throttlingBurstLimit")}
+    assert limits == {"throttlingRateLimit": 5, "throttlingBurstLimit": 10}
+    assert placed.waits_for(own, every), "AWS refuses two changes of one stage at the same time"
 
 
 def test_a_part_that_paths_share_is_one_resource(placed: Engine) -> None:
@@ -45,7 +56,7 @@ def test_a_part_that_paths_share_is_one_resource(placed: Engine) -> None:
 
 def test_each_method_hands_the_whole_request_to_the_function(placed: Engine) -> None:
     integrations = placed.inputs(INTEGRATION)
-    assert len(integrations) == len(ROUTES)
+    assert len(integrations) == len(ROUTES) + len(PAGES)
     for integration in integrations:
         assert (integration["type"], integration["integrationHttpMethod"]) == ("AWS_PROXY", "POST")
         assert integration["uri"] == "arn:invoke"
@@ -67,7 +78,7 @@ def test_the_deployment_is_a_snapshot_of_everything_placed(placed: Engine) -> No
 def test_the_deployment_is_made_again_when_routes_answers_or_function_change(placed: Engine) -> None:
     [deployment] = placed.inputs(DEPLOYMENT)
     assert deployment["triggers"] == {
-        "rows": fingerprint(ROUTES, ANSWERS),
+        "rows": fingerprint((*ROUTES, *PAGES), ANSWERS),
         "function": "arn:invoke",
         "access": "False None",
     }
@@ -87,8 +98,9 @@ def test_the_access_log_holds_no_key_no_query_string_and_no_body(placed: Engine)
     forbidden = ("identity.apiKey}", "$context.path", "querystring", "input", "authorizer", "identity.user")
     assert "$context.identity.apiKey" not in ACCESS_LOG.values(), "the key's id may be logged, the key never"
     assert not [word for word in forbidden if word in log["format"]]
-    [settings] = placed.inputs("aws:apigateway/methodSettings:MethodSettings")
-    assert settings["settings"] == {"metricsEnabled": True, "loggingLevel": "OFF", "dataTraceEnabled": False}
+    for one in placed.inputs(SETTINGS):
+        quiet = {"metricsEnabled": True, "loggingLevel": "OFF", "dataTraceEnabled": False}
+        assert quiet.items() <= one["settings"].items()
     [group] = placed.inputs("aws:cloudwatch/logGroup:LogGroup")
     assert group["retentionInDays"] == 30
 
@@ -102,8 +114,9 @@ def test_the_region_lets_api_gateway_write_logs_before_the_stage_wants_to(placed
 def test_signed_requests_can_be_asked_for_beside_the_key() -> None:
     placed = build(lambda: Api("api", ApiArgs(stack(api={"iam_auth": True}), "function", "arn:invoke")))
     methods = placed.inputs(METHOD)
-    assert len(methods) == len(ROUTES)
-    assert {(method["authorization"], method["apiKeyRequired"]) for method in methods} == {("AWS_IAM", True)}
+    assert len(methods) == len(ROUTES) + len(PAGES)
+    assert {method["authorization"] for method in methods} == {"AWS_IAM"}, "not even a page is for everybody then"
+    assert [method["apiKeyRequired"] for method in methods].count(True) == len(ROUTES)
 
 
 def test_a_private_api_opens_to_its_vpc_endpoint_only_and_before_it_is_served() -> None:

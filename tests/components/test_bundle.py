@@ -25,6 +25,7 @@ def project(tmp_path: Path) -> Path:
     wanted = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "functions", tmp_path / "functions", ignore=wanted)
     shutil.copytree(ROOT / "sd_async", tmp_path / "sd_async", ignore=wanted)
+    shutil.copytree(ROOT / "console", tmp_path / "console")
     for target in TARGETS:
         bundle.build(ROOT, target)
     for wheels in (ROOT / bundle.CACHE).glob("wheels-*"):
@@ -62,11 +63,13 @@ def test_it_holds_the_functions_the_contract_and_the_locked_wheels_only(project:
     (project / "functions/__pycache__/log.cpython-313.pyc").touch()
     found = names(bundle.build(project, ARM))
     tops = {name.split("/")[0] for name in found}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"functions", "msgspec", "sd_async"}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"console", "functions", "msgspec", "sd_async"}
     assert {name for name in found if name.startswith("sd_async/") and "/contract/" not in name} == {
         "sd_async/__init__.py"
     }
-    assert {"functions/api/handler.py", "functions/outbox.py", "functions/dead_letter.py"} <= set(found)
+    assert {"console/index.html", "functions/api/handler.py", "functions/outbox.py", "functions/dead_letter.py"} <= set(
+        found
+    )
     assert not [name for name in found if "__pycache__" in name or name.endswith((".pyc", ".lock", ".in"))]
 
 

@@ -144,7 +144,15 @@ def test_the_models_bucket_is_open_to_an_agents_role_only_where_models_come_from
 
 
 # DESIGN's "Stack outputs", and what is told beside them, each with who needs it (decision 0099).
-OUTPUTS = {"api_endpoint", "api_keys", "output_bucket", "models_bucket", "jobs_topic_arn", "results_topic_arn"}
+OUTPUTS = {
+    "api_endpoint",
+    "api_keys",
+    "console_url",
+    "output_bucket",
+    "models_bucket",
+    "jobs_topic_arn",
+    "results_topic_arn",
+}
 OUTPUTS |= {"queue_urls", "dead_letter_queue_urls", "cluster_name", "kubeconfig", "dashboard_url"}
 BESIDE = {
     "input_bucket": "whoever installs the chart without the program, or publishes jobs with files of their own",

@@ -16,6 +16,7 @@ apigateway/account:Account api
 apigateway/apiKey:ApiKey default = sd-async-dev-default
 apigateway/deployment:Deployment api
 apigateway/methodSettings:MethodSettings api
+apigateway/methodSettings:MethodSettings console
 apigateway/restApi:RestApi api = sd-async-dev-api
 apigateway/stage:Stage api
 apigateway/usagePlan:UsagePlan default = sd-async-dev-default
@@ -157,6 +158,7 @@ def test_a_user_is_told_where_everything_is(placed: Engine) -> None:
     queues = "https://sqs.us-west-2.amazonaws.com/123456789012/sd-async-dev"
     assert placed.exports == {
         "api_endpoint": "https://sd-async-dev-api-id.execute-api.us-west-2.amazonaws.com/dev",
+        "console_url": "https://sd-async-dev-api-id.execute-api.us-west-2.amazonaws.com/dev/console",
         "api_keys": {"default": "value-of-sd-async-dev-default"},
         "output_bucket": "sd-async-dev-output",
         "input_bucket": "sd-async-dev-input",

@@ -58,6 +58,7 @@ def test_privates_api_opens_to_the_endpoint_that_the_same_run_makes() -> None:
     assert api.inputs["endpointConfiguration"] == {"types": "PRIVATE", "vpcEndpointIds": ["execute-api-id"]}
     policy = engine.named("aws:apigateway/restApiPolicy:RestApiPolicy", "api")
     assert '"aws:SourceVpce": "execute-api-id"' in policy.inputs["policy"]
+    assert "console_url" not in engine.exports, "no browser signs its requests, as this stack asks for"
     assert engine.waits_for(api, endpoint), "and so the API goes before the endpoint when the stack is destroyed"
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from local.deploy.engine import DeployError
@@ -188,11 +189,19 @@ def test_every_route_wants_a_key_and_goes_to_the_function(place: Place) -> None:
         for method, description in resource.get("resourceMethods", {}).items():
             found[f"{method} {resource['path']}"] = description
     assert {"POST /v1/jobs", "GET /v1/jobs/{id}", "POST /v1alpha2"} <= found.keys()
-    for description in found.values():
-        assert description["apiKeyRequired"]
+    for route, description in found.items():
+        assert description["apiKeyRequired"] is (route != "GET /console"), "only the page for people wants none"
         integration = description["methodIntegration"]
         assert (integration["type"], integration["httpMethod"]) == ("AWS_PROXY", "POST")
         assert f"function:{place.prefix}-api/" in integration["uri"]
+
+
+def test_a_browser_gets_the_page_without_a_key_and_nothing_else(place: Place) -> None:
+    page = httpx.get(place.output("console_url"))
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert page.text == (ROOT / "console" / "index.html").read_text(encoding="utf-8")
+    assert "'sha256-" in page.headers["content-security-policy"]
+    assert httpx.get(f"{place.output('api_endpoint')}/v1/jobs/{uuid4()}").status_code == 403
 
 
 def test_the_stage_has_its_log_its_limits_and_its_answers(place: Place) -> None:
