@@ -60,7 +60,7 @@ pulumi.export("image_repositories", images.urls)
 pulumi.export("dashboard_url", watched.dashboard_url)
 for name, value in outputs.items():
     pulumi.export(name, value)
-for runtime in stack.runtimes:
+for runtime in (each for each in stack.runtimes if each.models.mode != "image"):
     pulumi.log.info(
         f"Models of {runtime.name} are put in place by: sd-async admin models push DIR --runtime {runtime.name}"
     )

@@ -150,7 +150,7 @@ class Cluster(pulumi.ComponentResource):
         )
 
     def _nodes(self, after: list[pulumi.Resource]) -> aws_eks.NodeGroup:
-        settings, region = self._args.settings, self._args.settings.region
+        settings, own = self._args.settings, self._settings
         role = iam.Role(
             "system",
             name=naming.prefixed(settings, "system"),
@@ -161,11 +161,29 @@ class Cluster(pulumi.ComponentResource):
             iam.RolePolicyAttachment(f"system-{name}", role=role.name, policy_arn=arn, opts=self._below)
             for name, arn in zip(
                 cluster_policies.NODE_POLICIES,
-                cluster_policies.managed(region, *cluster_policies.NODE_POLICIES),
+                cluster_policies.managed(settings.region, *cluster_policies.NODE_POLICIES),
                 strict=True,
             )
         ]
-        template = ec2.LaunchTemplate(
+        template = self._template()
+        return aws_eks.NodeGroup(
+            "system",
+            cluster_name=self.name,
+            node_group_name=naming.prefixed(settings, "system"),
+            node_role_arn=role.arn,
+            subnet_ids=self._args.private_subnet_ids,
+            ami_type="BOTTLEROCKET_ARM_64",
+            instance_types=[own.node_type],
+            scaling_config={"desired_size": own.nodes, "min_size": own.nodes, "max_size": own.nodes + 1},
+            update_config={"max_unavailable": 1},
+            labels=SYSTEM_LABEL,
+            launch_template={"id": template.id, "version": template.latest_version.apply(str)},
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self._eks, *may, *after]),
+        )
+
+    def _template(self) -> ec2.LaunchTemplate:
+        settings = self._args.settings
+        return ec2.LaunchTemplate(
             "system",
             name=naming.prefixed(settings, "system"),
             # One hop: what runs in a pod can't take the node's role
@@ -175,24 +193,6 @@ class Cluster(pulumi.ComponentResource):
                 {"resource_type": kind, "tags": naming.node_tags(settings, "system")} for kind in ("instance", "volume")
             ],
             opts=self._below,
-        )
-        return aws_eks.NodeGroup(
-            "system",
-            cluster_name=self.name,
-            node_group_name=naming.prefixed(settings, "system"),
-            node_role_arn=role.arn,
-            subnet_ids=self._args.private_subnet_ids,
-            ami_type="BOTTLEROCKET_ARM_64",
-            instance_types=[self._settings.node_type],
-            scaling_config={
-                "desired_size": self._settings.nodes,
-                "min_size": self._settings.nodes,
-                "max_size": self._settings.nodes + 1,
-            },
-            update_config={"max_unavailable": 1},
-            labels=SYSTEM_LABEL,
-            launch_template={"id": template.id, "version": template.latest_version.apply(str)},
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[self._eks, *may, *after]),
         )
 
 

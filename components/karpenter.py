@@ -155,7 +155,11 @@ class Karpenter(pulumi.ComponentResource):
             "serviceAccount": {"name": SERVICE_ACCOUNT},
             "replicas": min(2, self._settings.cluster.nodes),
             "dnsPolicy": "Default",  # it has to make nodes also when the cluster's DNS has none
-            "controller": {"resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}}},
+            "controller": {
+                # tag and digest stay the chart's own
+                "image": {"repository": f"{self._settings.cluster.registries.ecr_public}/karpenter/controller"},
+                "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}},
+            },
         }
 
 

@@ -58,7 +58,11 @@ class KedaOperator(pulumi.ComponentResource):
             name="keda",
             namespace=NAMESPACE,
             create_namespace=True,
-            values={"serviceAccount": {"operator": {"name": SERVICE_ACCOUNT}}, "image": {"pullPolicy": "IfNotPresent"}},
+            values={
+                "global": {"image": {"registry": args.settings.cluster.registries.github}},
+                "serviceAccount": {"operator": {"name": SERVICE_ACCOUNT}},
+                "image": {"pullPolicy": "IfNotPresent"},
+            },
             opts=pulumi.ResourceOptions(parent=self, depends_on=[allowed, bound]),
         )
         self.register_outputs({})

@@ -119,6 +119,7 @@ def chart_values(settings: Settings) -> dict[str, Any]:
     paths = [f"/var/log/containers/*_{namespace}_*.log" for namespace in namespaces]
     return {
         "fullnameOverride": "fluent-bit",
+        "image": {"repository": f"{settings.cluster.registries.ecr_public}/aws-observability/aws-for-fluent-bit"},
         "serviceAccount": {"create": True, "name": ACCOUNTS["fluent-bit"][1]},
         "input": {"path": ",".join(paths)},
         "filter": {"keepLog": "Off"},  # a line in JSON is sent in its parts, and not once more as text

@@ -45,30 +45,7 @@ class ModelVolumes(pulumi.ComponentResource):
         volume = core.PersistentVolume(
             label,
             metadata={"name": naming.prefixed(settings, label)},
-            spec={
-                "access_modes": ["ReadOnlyMany"],
-                "storage_class_name": "",  # bound by name, made by nobody
-                "capacity": {"storage": NOMINAL_SIZE},
-                "persistent_volume_reclaim_policy": "Retain",
-                "claim_ref": {"namespace": namespace, "name": label},
-                "mount_options": [
-                    f"region {settings.region}",
-                    f"prefix {naming.models_prefix(runtime.name)}",
-                    "read-only",
-                    "allow-other",
-                ],
-                "csi": {
-                    "driver": DRIVER,
-                    # The driver takes two volumes of one handle for the same mount
-                    "volume_handle": naming.volume_handle(settings, runtime.name),
-                    "volume_attributes": {
-                        "bucketName": self._args.models_bucket,
-                        "authenticationSource": "pod",  # the runtime's role, which reads no other's folder
-                        "cache": "emptyDir",
-                        "cacheEmptyDirSizeLimit": f"{runtime.models.cache_gib}Gi",
-                    },
-                },
-            },
+            spec=self._volume_spec(runtime, {"namespace": namespace, "name": label}),
             opts=opts,
         )
         core.PersistentVolumeClaim(
@@ -83,3 +60,30 @@ class ModelVolumes(pulumi.ComponentResource):
             opts=opts,
         )
         return label
+
+    def _volume_spec(self, runtime: RuntimeSettings, claim: core.ObjectReferenceArgsDict) -> core.PersistentVolumeSpecArgsDict:
+        settings = self._args.settings
+        return {
+            "access_modes": ["ReadOnlyMany"],
+            "storage_class_name": "",  # bound by name, made by nobody
+            "capacity": {"storage": NOMINAL_SIZE},
+            "persistent_volume_reclaim_policy": "Retain",
+            "claim_ref": claim,
+            "mount_options": [
+                f"region {settings.region}",
+                f"prefix {naming.models_prefix(runtime.name)}",
+                "read-only",
+                "allow-other",
+            ],
+            "csi": {
+                "driver": DRIVER,
+                # The driver takes two volumes of one handle for the same mount
+                "volume_handle": naming.volume_handle(settings, runtime.name),
+                "volume_attributes": {
+                    "bucketName": self._args.models_bucket,
+                    "authenticationSource": "pod",  # the runtime's role, which reads no other's folder
+                    "cache": "emptyDir",
+                    "cacheEmptyDirSizeLimit": f"{runtime.models.cache_gib}Gi",
+                },
+            },
+        }

@@ -20,6 +20,12 @@ EIGHT_GPU_FAMILIES = ("p4d", "p5")
 GPU_FAMILIES = ("g4dn", "g6", "g5", "g6e", *EIGHT_GPU_FAMILIES)
 DEFAULT_POOL = "gpu"
 
+# Public registries of the controllers' images, for which AWS has no endpoint in a VPC.
+PUBLIC_ECR, GITHUB = "public.ecr.aws", "ghcr.io"
+
+_mirror = text(
+    r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9._-]+)*", "registry with a path or without, such as `registry.example/mirror`"
+)
 _cidr = text(r"\d{1,3}(\.\d{1,3}){3}/\d{1,2}", "range such as `10.0.0.0/16`")
 _principal = text(r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/\S{1,128}", "ARN of an IAM role or user")
 _version = text(r"v\d+\.\d+\.\d+-eksbuild\.\d+", "version of an add-on such as `v1.22.4-eksbuild.3`")
@@ -61,6 +67,17 @@ class AddonSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RegistrySettings:
+    """Where the controllers' images come from: the public registries, or mirrors of them with the same names below.
+
+    ecr_public: of Karpenter and Fluent Bit. github: of KEDA. A pull-through cache of ECR is such a mirror.
+    """
+
+    ecr_public: str = checked(_mirror, PUBLIC_ECR)
+    github: str = checked(_mirror, GITHUB)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClusterSettings:
     """The EKS cluster. create: whether there is one; it is not made when `kubernetes.context` names another.
 
@@ -81,6 +98,7 @@ class ClusterSettings:
         text(r"[a-z]+\d+g[a-z]*\.[a-z0-9]+", "arm64 instance type such as `t4g.medium`"), "t4g.medium"
     )
     addons: AddonSettings = checked(nested(AddonSettings), AddonSettings())
+    registries: RegistrySettings = checked(nested(RegistrySettings), RegistrySettings())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,10 +172,30 @@ class ClusterSections:
 def conflicts(sections: ClusterSections) -> Iterator[str]:
     """What is wrong between settings of this file that are right by themselves."""
     yield from _network_conflicts(sections.network)
+    if sections.cluster.create and not sections.kubernetes.context:
+        yield from _image_conflicts(sections)
     if not sections.cluster.public_access and not sections.cluster.private_access:
         yield "cluster.private_access: false, as public_access, leaves no way to the cluster; set one of them to true."
     for index, pool in enumerate(sections.karpenter.pools):
         yield from _pool_conflicts(f"karpenter.pools[{index}]", pool)
+
+
+def _image_conflicts(sections: ClusterSections) -> Iterator[str]:
+    """Images of controllers that nodes without a way out can't pull."""
+    if sections.network.vpc_id or sections.network.nat != "none":
+        return
+    mirrors = sections.cluster.registries
+    for key, public, given in (("ecr_public", PUBLIC_ECR, mirrors.ecr_public), ("github", GITHUB, mirrors.github)):
+        if given == public:
+            yield (
+                f"cluster.registries.{key}: with nat `none` nodes have no way to {public}; name a mirror that they "
+                "reach, such as a pull-through cache of ECR, or set network.nat to single."
+            )
+    if sections.karpenter.dcgm_exporter:
+        yield (
+            "karpenter.dcgm_exporter: its image is at nvcr.io, to which nodes have no way with nat `none`; leave it "
+            "out, or set network.nat to single."
+        )
 
 
 def _pool_conflicts(key: str, pool: PoolSettings) -> Iterator[str]:

@@ -164,3 +164,10 @@ BESIDE = {
 def test_a_stack_tells_what_the_design_lists_and_what_somebody_needs_beside_it(placed: Engine) -> None:
     assert placed.exports.keys() == OUTPUTS | BESIDE.keys()
     assert {name for name, is_secret in placed.secret_exports.items() if is_secret} == {"api_keys", "kubeconfig"}
+
+
+def test_controllers_come_from_their_public_registries_unless_mirrors_are_named(placed: Engine) -> None:
+    values = {one.name: one.inputs["values"] for one in of(placed, RELEASE)}
+    assert values["karpenter"]["controller"]["image"] == {"repository": "public.ecr.aws/karpenter/controller"}
+    assert values["keda"]["global"] == {"image": {"registry": "ghcr.io"}}
+    assert values["logs"]["image"] == {"repository": "public.ecr.aws/aws-observability/aws-for-fluent-bit"}

@@ -184,6 +184,14 @@ def test_a_user_is_told_the_one_command_that_is_left_to_do_for_each_runtime(capl
         assert f"sd-async admin models push DIR --runtime {name}" in caplog.text
 
 
+def test_a_user_whose_image_brings_its_models_is_told_of_nothing_left_to_do(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    first, second = CONFIG["sd-async:runtimes"]
+    evaluate(as_text(changed(runtimes=[first | {"models": {"mode": "image"}}, second])))
+    assert "--runtime sdxl" in caplog.text
+    assert "--runtime sd15" not in caplog.text
+
+
 def test_the_keys_and_only_the_keys_are_secret(placed: Engine) -> None:
     assert [name for name, is_secret in placed.secret_exports.items() if is_secret] == ["api_keys"]
 

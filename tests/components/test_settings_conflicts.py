@@ -5,10 +5,21 @@ from typing import Any
 import pytest
 
 from components.settings import SettingsError
+from components.settings_cluster import NEEDED_WITHOUT_NAT
 from tests.components.example import stack
 
 EXISTING = {"vpc_id": "vpc-00000001", "private_subnet_ids": ["subnet-00000001", "subnet-00000002"]}
 RUNTIME = {"name": "sd15", "type": "comfyui", "image": "registry.example/comfyui:1"}
+
+
+MIRRORS = {"ecr_public": "mirror.example/ecr", "github": "mirror.example:5000/github"}
+
+
+def isolated(**cluster: Any) -> dict[str, Any]:
+    return {
+        "network": {"nat": "none", "endpoints": list(NEEDED_WITHOUT_NAT)},
+        "cluster": {"create": True} | cluster,
+    }
 
 
 def copying(**models: Any) -> dict[str, Any]:
@@ -44,6 +55,18 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"cluster": {"create": True}, "api": {"private": True, "domain": {"name": "a.example.com", "zone_id": "Z1"}}},
         "sd-async:api.domain: a private API has no name of its own here; leave out api.domain, or api.private",
     ),
+    (
+        isolated(registries={"github": "mirror.example/github"}),
+        "sd-async:cluster.registries.ecr_public: with nat `none` nodes have no way to public.ecr.aws; name a mirror",
+    ),
+    (
+        isolated(registries={"ecr_public": "mirror.example/ecr"}),
+        "sd-async:cluster.registries.github: with nat `none` nodes have no way to ghcr.io; name a mirror",
+    ),
+    (
+        isolated(registries=MIRRORS) | {"karpenter": {"dcgm_exporter": True}},
+        "sd-async:karpenter.dcgm_exporter: its image is at nvcr.io, to which nodes have no way with nat `none`",
+    ),
 ]
 
 
@@ -63,8 +86,10 @@ def test_what_does_not_go_together_is_refused_with_the_way_out(sections: dict[st
         copying(mode="mount", copy={"size_gib": 100}),
         {"cluster": {"create": True}, "api": {"private": True}},
         {"cluster": {"create": True}, "network": EXISTING, "api": {"vpc_endpoint_id": "vpce-01234567"}},
+        isolated(registries=MIRRORS),
     ],
     ids=[
+        "mirrors",
         "a look every 30 s",
         "all defaults",
         "a default said aloud",

@@ -62,6 +62,15 @@ def test_privates_api_opens_to_the_endpoint_that_the_same_run_makes() -> None:
     assert engine.waits_for(api, endpoint), "and so the API goes before the endpoint when the stack is destroyed"
 
 
+def test_privates_controllers_come_from_where_its_nodes_have_a_way_to() -> None:
+    engine = evaluate(settings_of(ROOT / "Pulumi.private.yaml.example"), stack="private")
+    values = {one.name: one.inputs["values"] for one in engine.declared if one.token == "kubernetes:helm.sh/v3:Release"}
+    mirror = "123456789012.dkr.ecr.us-west-2.amazonaws.com/sd-async-private"
+    assert values["karpenter"]["controller"]["image"]["repository"] == f"{mirror}/ecr-public/karpenter/controller"
+    assert values["keda"]["global"]["image"]["registry"] == f"{mirror}/github"
+    assert "logs" not in values, "the add-on's images are in the region's own ECR"
+
+
 def test_an_existing_vpc_costs_nothing_more() -> None:
     settings = example("existing-vpc")
     assert settings.network.vpc_id
