@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import image_size
 from local.helm import ROOT
 from tests.chart import rendering
 from tests.support.scanners import scanner
@@ -57,6 +58,12 @@ def test_the_agents_image_holds_what_the_agent_imports() -> None:
     named = pinned("agent.in")
     wanted = {name for name in foreign if name in pinned("dev.in")}
     assert wanted == set(named)
+
+
+def test_the_agents_image_is_no_larger_than_60_mb_compressed() -> None:
+    application_mb, whole_mb = image_size.image_mb()
+    assert application_mb > 20, "botocore alone is 16"
+    assert whole_mb <= image_size.LIMIT_MB == 60
 
 
 def test_what_the_agents_image_copies_is_there() -> None:
