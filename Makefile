@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SCANNERS := .cache/scanners
+SCANNERS_READY := $(SCANNERS)/.ready
 
 # `make run ONCE=1 RUNTIME_URL=http://127.0.0.1:8188`; everything else by `ARGS="..."`
 RUN_FLAGS := $(if $(ONCE),--once) $(if $(RUNTIME_URL),--runtime-url $(RUNTIME_URL)) $(ARGS)
@@ -14,7 +16,7 @@ RUN_FLAGS := $(if $(ONCE),--once) $(if $(RUNTIME_URL),--runtime-url $(RUNTIME_UR
 run: $(READY)
 	@$(BIN)/python -m local $(RUN_FLAGS)
 
-test: $(READY)
+test: $(READY) $(SCANNERS_READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell
@@ -34,6 +36,14 @@ $(READY): requirements/dev.lock pyproject.toml
 		|| { echo "The project itself could not be installed; look at pip's message above."; exit 1; }
 	@touch $@
 
+# checkov and hadolint: what they need can't stand beside what dev.lock holds.
+$(SCANNERS_READY): requirements/scanners.lock | $(READY)
+	@test -x $(SCANNERS)/bin/python || $(BIN)/python -m venv $(SCANNERS)
+	@echo "installing what is locked in requirements/scanners.lock into $(SCANNERS) (once, about half a minute)"
+	@$(SCANNERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --only-binary :all: --require-hashes -r requirements/scanners.lock \
+		|| { echo "The scanners could not be installed; look at pip's message above, then run make again."; exit 1; }
+	@touch $@
+
 # What is generated; tests compare it with its source.
 docs: $(READY)
 	$(BIN)/python -m functions.api.openapi
@@ -43,6 +53,7 @@ docs: $(READY)
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 requirements/dev.in -o requirements/dev.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 -c requirements/dev.lock requirements/agent.in -o requirements/agent.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 requirements/scanners.in -o requirements/scanners.lock
 
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis out build

@@ -1,7 +1,8 @@
 """`python -m agent.fetch_models`: models from S3 to the node's disk, in parallel, checked, and never twice.
 
 The chart runs it before the runtime starts (`models.mode: copy`) and, when asked, beside it to look for new models.
-A file is the unit of resuming: a copied one whose checksum was right is noted with its ETag and not fetched again.
+A copied file whose checksum was right is noted with its ETag and not fetched again. Of one that was broken off there is
+a beginning, since bytes arrive in their order; it bears the ETag in its name, and only the rest is fetched.
 Exit codes: 0 all there; 1 something could not be copied; 2 the environment is wrong.
 """
 
@@ -13,7 +14,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -40,6 +41,7 @@ FILES_AT_ONCE = 4  # the CRT already fetches the parts of one file in parallel; 
 PROGRESS_S = 5.0
 READ_BYTES = 8 * 1024 * 1024
 NOTES = ".copied.json"
+PARTIAL = ".partial"
 
 # How S3 writes each checksum: its function over (data, earlier value), and the value's bytes.
 CHECKSUMS: Mapping[str, tuple[Callable[[bytes, int], int], int]] = {
@@ -137,8 +139,22 @@ def verify(path: Path, model: Model, head: Mapping[str, Any]) -> str:
     return "size"
 
 
-class _Moved(BaseSubscriber):
-    """A transfer's result is there before its file has got its name; this comes after both."""
+def partial_of(path: Path, model: Model) -> Path:
+    """Where a model's beginning lies until it is whole; another ETag has another."""
+    etag = "".join(letter for letter in model.etag if letter.isalnum())
+    return path.with_name(f".{path.name}.{etag}{PARTIAL}")
+
+
+class _Transfers(CRTTransferManager):
+    """Of an object the rest too, and only while it is the one that was listed."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.ALLOWED_DOWNLOAD_ARGS = [*CRTTransferManager.ALLOWED_DOWNLOAD_ARGS, "IfMatch", "Range"]
+
+
+class _Arrived(BaseSubscriber):
+    """Set when a transfer has ended, well or not, and nothing more is written."""
 
     def __init__(self) -> None:
         self.done = threading.Event()
@@ -164,7 +180,7 @@ class Copier:
             use_ssl=not (plan.endpoint_url or "").startswith("http://"),
         )
         options = {"region_name": plan.region, "endpoint_url": plan.endpoint_url, "config": style}
-        self._transfers = CRTTransferManager(client, BotocoreCRTRequestSerializer(get_session(), options))
+        self._transfers = _Transfers(client, BotocoreCRTRequestSerializer(get_session(), options))
 
     def copy(self) -> int:
         """Copy all that is wanted and not there; the number of files copied. Raises: CopyError, AWS's errors."""
@@ -172,6 +188,7 @@ class Copier:
             (self._plan.target / folder).mkdir(parents=True, exist_ok=True)
         notes = self._read_notes()
         models = [model for model in listed(self._s3, self._plan) if not self._is_there(model, notes)]
+        self._drop_partials(models)
         total = sum(model.size_bytes for model in models)
         log("models to copy", files=len(models), total_bytes=total)
         started, shown, done = self._clock(), self._clock(), 0
@@ -190,12 +207,9 @@ class Copier:
     def _fetch(self, model: Model) -> tuple[Model, str]:
         path = self._plan.target / model.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
+        partial = partial_of(path, model)
         head = self._s3.head_object(Bucket=self._plan.bucket, Key=model.key, ChecksumMode="ENABLED")
-        moved = _Moved()
-        transfer = self._transfers.download(self._plan.bucket, model.key, str(partial), subscribers=[moved])
-        moved.done.wait()
-        transfer.result()
+        self._fetch_rest(model, partial)
         try:
             compared = verify(partial, model, head)
         except CopyError:
@@ -203,6 +217,28 @@ class Copier:
             raise
         partial.replace(path)  # a runtime that lists the folder meanwhile never sees half a model
         return model, compared
+
+    def _fetch_rest(self, model: Model, partial: Path) -> None:
+        """Whatever of the object is not yet in the file."""
+        had = partial.stat().st_size if partial.exists() else 0
+        if had:
+            log("model is resumed", path=model.path, bytes=had, total_bytes=model.size_bytes)
+        if had >= model.size_bytes > 0:
+            return
+        arguments = {"IfMatch": model.etag} | ({"Range": f"bytes={had}-"} if had else {})
+        arrived = _Arrived()
+        with partial.open("ab") as file:
+            transfer = self._transfers.download(self._plan.bucket, model.key, file, arguments, [arrived])
+            arrived.done.wait()
+            transfer.result()
+
+    def _drop_partials(self, models: Sequence[Model]) -> None:
+        """Beginnings of files that nobody wants any more, or that have changed since."""
+        wanted_now = {partial_of(self._plan.target / model.path, model) for model in models}
+        for folder in self._plan.folders:
+            for partial in (self._plan.target / folder).rglob(f".*{PARTIAL}"):
+                if partial not in wanted_now:
+                    partial.unlink()
 
     def _is_there(self, model: Model, notes: Mapping[str, str]) -> bool:
         path = self._plan.target / model.path

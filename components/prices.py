@@ -1,36 +1,28 @@
 """What a stack costs in a month in which nobody uses it: a pure sum over its settings.
 
-Prices: us-west-2, US dollars, November 2026 (AWS's price pages). Other regions differ by some per cent. What is paid by
-use (requests, GPU hours, bytes) is no part of it, and neither are taxes or what the account's free tier takes off.
+Prices and their sources: price_list.py. Other regions than us-west-2 differ by some per cent. What is paid by use
+(requests, GPU hours, bytes) is no part of it, and neither are taxes or what the account's free tier takes off.
 """
 
 from typing import NamedTuple
 
 from components.alarms import alarms
+from components.price_list import PRICES
 from components.settings import Settings
 
 HOURS = 730.0  # of a month, as AWS's calculator takes it
-EKS_PER_H = 0.10
-NAT_PER_H = 0.045
-ADDRESS_PER_H = 0.005  # each public IPv4 address
-ENDPOINT_PER_H = 0.01  # of an interface endpoint, for each zone
-GP3_PER_GIB_MONTH = 0.08
-KMS_KEY_PER_MONTH = 1.0
-ALARM_PER_METRIC = 0.10
-DASHBOARD_PER_MONTH = 3.0
-FIREWALL_PER_MONTH, RULE_PER_MONTH, RULES = 5.0, 1.0, 3
+EKS_PER_H = PRICES["EKS control plane"].usd
+NAT_PER_H = PRICES["NAT gateway"].usd
+ADDRESS_PER_H = PRICES["public IPv4 address"].usd
+ENDPOINT_PER_H = PRICES["interface endpoint"].usd
+GP3_PER_GIB_MONTH = PRICES["gp3"].usd
+KMS_KEY_PER_MONTH = PRICES["KMS key"].usd
+ALARM_PER_METRIC = PRICES["alarm"].usd
+DASHBOARD_PER_MONTH = PRICES["dashboard"].usd
+FIREWALL_PER_MONTH, RULE_PER_MONTH, RULES = PRICES["firewall"].usd, PRICES["firewall rule"].usd, 3
 SYSTEM_NODE_GIB = 4 + 30  # Bottlerocket's root and data volume
-NODE_PER_H = {
-    "t4g.small": 0.0168,
-    "t4g.medium": 0.0336,
-    "t4g.large": 0.0672,
-    "t4g.xlarge": 0.1344,
-    "m6g.medium": 0.0385,
-    "m6g.large": 0.077,
-    "m7g.medium": 0.0408,
-    "m7g.large": 0.0816,
-}
-CHEAPEST_GPU_PER_H = 0.526  # g4dn.xlarge on demand: what a warm agent costs at least
+NODE_PER_H = {name: price.usd for name, price in PRICES.items() if name.startswith(("t4g.", "m6g.", "m7g."))}
+CHEAPEST_GPU_PER_H = PRICES["g4dn.xlarge"].usd  # on demand: what a warm agent costs at least
 
 
 class Item(NamedTuple):

@@ -63,9 +63,10 @@ class Emulator:
 
 
 @contextlib.contextmanager
-def running(folder: Path, region: str = REGION) -> Iterator[Emulator]:
+def running(folder: Path, region: str = REGION, *, is_strict: bool = False) -> Iterator[Emulator]:
     """An emulator until the block ends. folder: an existing folder for its log and temporary files.
 
+    is_strict: whether it enforces policies of resources; else it answers whoever asks.
     Raises: ProcessFailedError, with the last lines of its log.
     """
     port = free_port()
@@ -80,6 +81,7 @@ def running(folder: Path, region: str = REGION) -> Iterator[Emulator]:
         "AWS_REGION": region,
         "LOG_LEVEL": "WARNING",
         **CREDENTIALS,
+        **({"AUTH": "true"} if is_strict else {}),
     }
     log = scratch / "emulator.log"
     child = Child("emulator", python_module("ministack"), environment=environment, log=log, cwd=scratch)

@@ -14,9 +14,12 @@ Not modelled: `fallback` (a queue's length is always known here) and whatever `_
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from local.warm import UnknownScheduleError, WarmHours
 
 HPA_SYNC_S = 15.0  # kube-controller-manager, --horizontal-pod-autoscaler-sync-period
 HPA_TOLERANCE = 0.1  # kube-controller-manager, --horizontal-pod-autoscaler-tolerance
@@ -76,13 +79,13 @@ class _Hpa:
 
     hpa_min: int
     hpa_max: int
-    target: float
     up: _Rules
     down: _Rules
     recommendations: list[tuple[float, int]] = field(default_factory=list)
     changes: list[tuple[float, int]] = field(default_factory=list)
 
-    def sync(self, current: int, total: int, now_s: float) -> int:
+    def sync(self, current: int, metrics: Sequence[tuple[int, float]], now_s: float) -> int:
+        """Replicas now. metrics: of each trigger its total, and how much of it is one replica's share."""
         if not self.recommendations:
             self.recommendations.append((now_s, current))
         if current == 0:
@@ -90,7 +93,8 @@ class _Hpa:
         if current < self.hpa_min or current > self.hpa_max:
             desired = min(max(current, self.hpa_min), self.hpa_max)
         else:
-            stable = self._stabilized(current, self._proposed(current, total), now_s)
+            proposed = max(self._proposed(current, total, target) for total, target in metrics)
+            stable = self._stabilized(current, proposed, now_s)
             desired = self._limited(current, stable, now_s)
         if desired != current:
             longest_s = max(policy.period_s for policy in (*self.up.policies, *self.down.policies))
@@ -98,11 +102,12 @@ class _Hpa:
             self.changes.append((now_s, desired - current))
         return desired
 
-    def _proposed(self, current: int, total: int) -> int:
-        """Within the tolerance of a tenth the number stays; otherwise everyone gets `target` messages."""
-        if abs(1.0 - total / (self.target * current)) <= HPA_TOLERANCE:
+    @staticmethod
+    def _proposed(current: int, total: int, target: float) -> int:
+        """Within the tolerance of a tenth the number stays; otherwise everyone gets `target` of the total."""
+        if abs(1.0 - total / (target * current)) <= HPA_TOLERANCE:
             return current
-        return math.ceil(total / self.target)
+        return math.ceil(total / target)
 
     def _stabilized(self, current: int, proposed: int, now_s: float) -> int:
         """Up only as far as the lowest, down only as far as the highest recommendation of the window."""
@@ -142,15 +147,19 @@ class _Hpa:
 class Autoscaler:
     """Replicas of one ScaledObject's target, beginning with none.
 
-    clock: seconds, from any origin. Raises: UnknownScalingError, for a ScaledObject that asks for more than is here.
+    clock: seconds, from any origin. origin: the time of day when the clock shows none, for business hours.
+    Raises: UnknownScalingError, for a ScaledObject that asks for more than is here.
     """
 
-    def __init__(self, scaled_object: Mapping[str, Any], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        scaled_object: Mapping[str, Any],
+        clock: Callable[[], float] = time.monotonic,
+        origin: datetime | None = None,
+    ) -> None:
         spec = scaled_object["spec"]
         _refuse(spec, _SPEC, "spec")
-        if [trigger["type"] for trigger in spec["triggers"]] != ["aws-sqs-queue"]:
-            raise UnknownScalingError("spec.triggers: only one `aws-sqs-queue` is known here.")
-        trigger = spec["triggers"][0]["metadata"]
+        trigger, self._warm = _triggers(spec["triggers"])
         behavior = spec.get("advanced", {}).get("horizontalPodAutoscalerConfig", {}).get("behavior", {})
         # Defaults of KEDA ("ScaledObject specification", "AWS SQS Queue").
         self.min_replicas = int(spec.get("minReplicaCount", 0))
@@ -159,14 +168,15 @@ class Autoscaler:
         self.cooldown_s = float(spec.get("cooldownPeriod", 300))
         self.replicas = 0
         self._clock = clock
+        self._origin = origin or datetime.now(UTC) - timedelta(seconds=clock())
         self._activation = int(trigger.get("activationQueueLength", 0))
         self._counts_in_flight = trigger.get("scaleOnInFlight", "true") == "true"
+        self._share = float(trigger.get("queueLength", 5))
         self._last_active_s: float | None = None
         self._poll_due_s = self._sync_due_s = -math.inf
         self._hpa = _Hpa(
             hpa_min=max(1, self.min_replicas),
             hpa_max=self.max_replicas,
-            target=float(trigger.get("queueLength", 5)),
             up=_Rules.read(behavior.get("scaleUp", {}), _UP),
             down=_Rules.read(behavior.get("scaleDown", {}), _DOWN),
         )
@@ -183,18 +193,38 @@ class Autoscaler:
             self.replicas = self._polled(total, now)
         if now >= self._sync_due_s:
             self._sync_due_s = now + HPA_SYNC_S
-            self.replicas = self._hpa.sync(self.replicas, total, now)
+            self.replicas = self._hpa.sync(self.replicas, self._metrics(total, now), now)
         return self.replicas
 
+    def _metrics(self, total: int, now_s: float) -> list[tuple[int, float]]:
+        warm = [(self._warm.wanted(self._time_at(now_s)), 1.0)] if self._warm else []
+        return [(total, self._share), *warm]
+
+    def _time_at(self, now_s: float) -> datetime:
+        return self._origin + timedelta(seconds=now_s)
+
     def _polled(self, total: int, now_s: float) -> int:
-        """KEDA's part: between none and some."""
-        if total > self._activation:
+        """KEDA's part: between none and some; one trigger that is active is enough."""
+        is_warm = self._warm is not None and self._warm.is_on(self._time_at(now_s))
+        if is_warm or total > self._activation:
             self._last_active_s = now_s
             return self.replicas or max(1, self.min_replicas)
         if self.min_replicas == 0:
             is_over = self._last_active_s is None or self._last_active_s + self.cooldown_s < now_s
             return 0 if is_over else self.replicas
         return max(self.replicas, self.min_replicas)
+
+
+def _triggers(given: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], WarmHours | None]:
+    """Metadata of the queue's trigger, and business hours where there are any. Raises: UnknownScalingError."""
+    kinds = [trigger["type"] for trigger in given]
+    if kinds not in (["aws-sqs-queue"], ["aws-sqs-queue", "cron"]):
+        raise UnknownScalingError("spec.triggers: only one `aws-sqs-queue`, and one `cron` after it, are known here.")
+    try:
+        warm = WarmHours.read(given[1]["metadata"]) if len(given) > 1 else None
+    except UnknownScheduleError as error:
+        raise UnknownScalingError(f"spec.triggers: {error}") from error
+    return given[0]["metadata"], warm
 
 
 def _refuse(given: Mapping[str, Any], known: set[str], where: str) -> None:

@@ -13,8 +13,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
+from components.prices import fixed_items
+from components.settings import Settings
 from ops import drain, leaks, models, preflight, stacks
 from ops.errors import OpsError
+from ops.findings import Finding, Status
 
 
 class Fault(click.ClickException):
@@ -30,8 +33,9 @@ def admin() -> None:
 
 @admin.command("preflight")
 @click.option("--stack", default="dev", show_default=True, help="Check Pulumi.<stack>.yaml.")
+@click.option("--json", "as_json", is_flag=True, help="Everything as JSON.")
 @click.option("--endpoint-url", metavar="URL", help="AWS's APIs somewhere else than at AWS.")
-def preflight_command(*, stack: str, endpoint_url: str | None) -> int:
+def preflight_command(*, stack: str, as_json: bool, endpoint_url: str | None) -> int:
     """Check the settings, this machine and the account before `pulumi up`; exit 1 when there is a problem."""
     try:
         settings = stacks.settings_of(Path.cwd(), stack)
@@ -39,11 +43,21 @@ def preflight_command(*, stack: str, endpoint_url: str | None) -> int:
         raise Fault(str(error)) from error
     session = boto3.Session(region_name=settings.region)
     found = preflight.findings(settings, lambda name: session.client(name, endpoint_url=endpoint_url))
-    table = Table("check", "", "found", "how to fix", box=None)
+    if as_json:
+        click.echo(preflight.report(settings, found))
+    else:
+        _show_checks(settings, found)
+    return 1 if any(row.status is Status.PROBLEM for row in found) else 0
+
+
+def _show_checks(settings: Settings, found: Sequence[Finding]) -> None:
+    checks = Table("check", "", "found", "how to fix", box=None)
     for row in found:
-        table.add_row(row.check, row.status, escape(row.found), escape(row.fix))
-    Console().print(table)
-    return 1 if any(row.status is preflight.Status.PROBLEM for row in found) else 0
+        checks.add_row(row.check, row.status, escape(row.found), escape(row.fix))
+    month = Table("an idle month", "$", box=None)
+    for item in fixed_items(settings):
+        month.add_row(item.name, "not known" if item.usd is None else f"{item.usd:.2f}")
+    Console().print(checks, "", month)
 
 
 @admin.command("leaks")

@@ -35,6 +35,7 @@ PURE_FILES = (
     *PURE,
     *(f"settings_{part}" for part in ("cluster", "docs", "platform", "runtimes")),
     *("schema", "chart_values", "answers", "bundle", "cluster_policies", "nodepools", "prices"),
+    "price_list",
 )
 PURE_MODULES = tuple(f"components.{name}" for name in PURE_FILES)
 CONTRACT = "sd_async.contract"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent import fetch_models
-from agent.fetch_models import CopyError, Model, checksum_of, main, plan_of, verify, wanted
+from agent.fetch_models import CopyError, Model, checksum_of, main, partial_of, plan_of, verify, wanted
 from local.emulator import CREDENTIALS, Emulator, running
 from local.helm import ROOT
 from local.processes import Child, base_environment, python_module
@@ -69,6 +69,59 @@ def test_a_changed_model_replaces_the_old(environment: dict[str, str], emulator:
     emulator.client("s3").put_object(Bucket="models", Key="x/Lora/a.bin", Body=b"LORA")
     assert main(environment) == 0
     assert files(environment)["Lora/a.bin"] == b"LORA"
+
+
+def beginning(environment: dict[str, str], emulator: Emulator, data: bytes) -> Path:
+    """What a copy of the large model left that was broken off; the object's checksum is one of the whole."""
+    s3 = emulator.client("s3")
+    s3.put_object(Bucket="models", Key="x/VAE/b.bin", Body=BIG, ChecksumAlgorithm="CRC32C")
+    etag = s3.head_object(Bucket="models", Key="x/VAE/b.bin")["ETag"]
+    path = Path(environment["SD_MODELS_TARGET"]) / "VAE" / "b.bin"
+    partial = partial_of(path, Model("x/VAE/b.bin", "VAE/b.bin", etag, len(BIG)))
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(data)
+    return partial
+
+
+@pytest.mark.parametrize("size", [1, 9_000_001, len(BIG) - 1, len(BIG)])
+def test_of_a_file_that_was_broken_off_only_the_rest_is_fetched(
+    environment: dict[str, str], emulator: Emulator, capsys: pytest.CaptureFixture[str], size: int
+) -> None:
+    partial = beginning(environment, emulator, BIG[:size])
+    assert main(environment) == 0
+    assert files(environment)["VAE/b.bin"] == BIG
+    assert not partial.exists()
+    [resumed] = [line for line in map(json.loads, capsys.readouterr().out.splitlines()) if "resumed" in line["message"]]
+    assert (resumed["path"], resumed["bytes"]) == ("VAE/b.bin", size)
+
+
+def test_a_damaged_beginning_is_found_by_the_checksum_and_fetched_again(
+    environment: dict[str, str], emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    partial = beginning(environment, emulator, b"X" + BIG[1:9_000_000])
+    assert main(environment) == 1, "so the beginning was not fetched anew"
+    assert "arrived with another ChecksumCRC32C" in capsys.readouterr().out
+    assert not partial.exists()
+    assert "VAE/b.bin" not in files(environment)
+    assert main(environment) == 0
+    assert files(environment)["VAE/b.bin"] == BIG
+
+
+def test_a_beginning_of_what_has_changed_since_is_thrown_away(
+    environment: dict[str, str], emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    partial = beginning(environment, emulator, BIG[:1000])
+    emulator.client("s3").put_object(Bucket="models", Key="x/VAE/b.bin", Body=b"another")
+    assert main(environment) == 0
+    assert files(environment)["VAE/b.bin"] == b"another"
+    assert not partial.exists()
+    assert "resumed" not in capsys.readouterr().out
+
+
+def test_an_empty_model_is_copied_too(environment: dict[str, str], emulator: Emulator) -> None:
+    emulator.client("s3").put_object(Bucket="models", Key="x/Lora/empty.bin", Body=b"")
+    assert main(environment) == 0
+    assert files(environment)["Lora/empty.bin"] == b""
 
 
 def test_its_log_tells_how_far_it_is(environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:

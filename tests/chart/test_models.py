@@ -1,6 +1,9 @@
 """How models come to the runtime: mounted, copied, or in its image."""
 
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,6 +120,63 @@ def test_comfyui_reads_the_buckets_folders(changes: dict[str, Any]) -> None:
     args = rendering.runtime(**changes)["args"]
     assert args[args.index("--extra-model-paths-config") + 1] == "/model-paths/extra_model_paths.yaml"
     assert mounts(rendering.runtime(**changes))["/model-paths"] == "model-paths"
+
+
+FOLDER_PATHS = """
+import os
+
+filename_list_cache = {}
+
+
+def get_filename_list(folder):
+    kept = filename_list_cache.get(folder)
+    if kept is None or any(os.path.getmtime(each) != at for each, at in kept[1].items()):
+        kept = (sorted(os.listdir(folder)), {folder: os.path.getmtime(folder)}, 0.0)
+        filename_list_cache[folder] = kept
+    return list(kept[0])
+"""
+
+NEW_MODEL = """
+import os
+import sys
+
+import folder_paths
+import fresh_models
+
+folder = sys.argv[1]
+assert folder_paths.get_filename_list(folder) == []
+at = os.stat(folder).st_mtime_ns
+open(os.path.join(folder, "new.safetensors"), "w").close()
+os.utime(folder, ns=(at, at))
+assert folder_paths.get_filename_list(folder) == [], "a folder of Mountpoint's keeps its time"
+fresh_models.age()
+assert folder_paths.get_filename_list(folder) == ["new.safetensors"]
+assert fresh_models.NODE_CLASS_MAPPINGS == {}
+"""
+
+
+def test_a_model_that_is_new_in_a_mounted_bucket_is_seen_without_a_restart(tmp_path: Path) -> None:
+    """The list as ComfyUI 0.3.64's folder_paths.py keeps it, of a folder that keeps its time as Mountpoint's do."""
+    node = rendering.objects(**MOUNT)["ConfigMap"]["data"]["fresh_models.py"]
+    for name, text in {"fresh_models": node, "folder_paths": FOLDER_PATHS, "new_model": NEW_MODEL}.items():
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    (tmp_path / "models").mkdir()
+    command = [sys.executable, str(tmp_path / "new_model.py"), str(tmp_path / "models")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_mount_brings_comfyui_the_node_that_looks_again() -> None:
+    assert paths(**MOUNT)["chart"] == {"custom_nodes": "/chart-nodes"}
+    assert mounts(rendering.runtime(**MOUNT))["/chart-nodes/fresh_models.py"] == "model-paths"
+    node = rendering.objects(**MOUNT, models__mount__listingSeconds=7)["ConfigMap"]["data"]["fresh_models.py"]
+    assert "SECONDS = 7\n" in node
+
+
+@pytest.mark.parametrize("changes", [COPY, {**MOUNT, "runtime__type": "a1111"}], ids=["copy", "a1111"])
+def test_where_folders_change_their_time_or_there_are_no_nodes_nothing_looks_again(changes: dict[str, Any]) -> None:
+    assert "/chart-nodes/fresh_models.py" not in mounts(rendering.runtime(**changes))
+    assert "fresh_models.py" not in rendering.objects(**changes).get("ConfigMap", {}).get("data", {})
 
 
 def test_a_folder_without_a_name_is_not_used() -> None:

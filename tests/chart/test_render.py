@@ -1,9 +1,13 @@
 """What the chart makes: one pod with the runtime beside the agent, and nothing that KEDA should own."""
 
+from typing import Any
+
 import pytest
 
+from local.helm import CHART, template
 from tests.chart import rendering
 from tests.chart.manifests import problems
+from tests.chart.test_examples import SUPPORTED
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -41,13 +45,21 @@ EVERYTHING = {
 }
 
 
-MATRIX = [{"models__mode": mode, "models__bucket": "" if mode == "image" else "models", "runtime__type": kind}
-    for mode in ("mount", "copy", "image") for kind in ("comfyui", "a1111")]  # fmt: skip
+MATRIX: list[dict[str, Any]] = [
+    {"models__mode": mode, "models__bucket": "" if mode == "image" else "models", "runtime__type": kind}
+    for mode in ("mount", "copy", "image")
+    for kind in ("comfyui", "a1111")
+]
 
 
-@pytest.mark.parametrize("changes", [{}, EVERYTHING, {"runtime__resources": None}, *MATRIX], ids=str)
-def test_the_api_server_takes_every_object(changes: dict[str, object]) -> None:
-    assert problems(rendering.text(**changes)) == []
+@pytest.mark.parametrize("version", SUPPORTED)
+def test_every_supported_kubernetes_takes_every_object(version: str) -> None:
+    changes: list[dict[str, Any]] = [{}, EVERYTHING, {"runtime__resources": None}, *MATRIX]
+    installs = [
+        template(CHART, f"comfy-{number}", rendering.NAMESPACE, rendering.values(**each))
+        for number, each in enumerate(changes)
+    ]
+    assert problems("\n---\n".join(installs), version) == []
 
 
 def test_no_replicas_are_rendered_because_keda_owns_them() -> None:

@@ -1,9 +1,11 @@
 """The idle month's price follows the settings, and the stack to try things out stays below its bound."""
 
+import re
 from typing import Any
 
 import pytest
 
+from components.price_list import FACTS, PRICES
 from components.prices import fixed_items, fixed_usd_per_month
 from components.settings import Settings, parse
 from tests.components.example import CONFIG, stack
@@ -59,3 +61,31 @@ def test_a_node_type_without_a_price_is_named_and_not_taken_for_free() -> None:
 
 def test_a_firewall_costs_itself_and_its_rules() -> None:
     assert fixed_usd_per_month(stack(api={"waf": True})) - fixed_usd_per_month(stack()) == pytest.approx(8)
+
+
+def facts() -> dict[str, float]:
+    """The first price of each row of the facts."""
+    path = ROOT / FACTS
+    if not path.exists():
+        pytest.skip(f"there is no {FACTS} beside this repository")
+    rows = re.findall(r"^\| (.+?) \| ([0-9.]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {name: float(usd) for name, usd in rows}
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("EKS control plane", "EKS control plane per h"),
+        ("NAT gateway", "NAT gateway"),
+        ("gp3", "gp3 per GB-month"),
+        ("g4dn.xlarge", "g4dn.xlarge on-demand / spot per h"),
+    ],
+)
+def test_a_price_is_the_one_of_the_facts(name: str, row: str) -> None:
+    assert PRICES[name] == (facts()[row], PRICES[name].unit, FACTS)
+
+
+def test_every_other_price_names_the_page_that_says_so() -> None:
+    others = {name: price for name, price in PRICES.items() if price.source != FACTS}
+    assert len(others) == len(PRICES) - 4
+    assert all(price.source.startswith("https://") for price in others.values())

@@ -172,9 +172,10 @@ def test_a_field_that_is_not_modelled_is_refused_by_name(name: str) -> None:
         Autoscaler(scaled)
 
 
-def test_another_trigger_is_refused() -> None:
+@pytest.mark.parametrize("kinds", [["kafka"], ["aws-sqs-queue", "cpu"], ["cron"], ["aws-sqs-queue", "cron", "cron"]])
+def test_another_trigger_is_refused(kinds: list[str]) -> None:
     scaled = document()
-    scaled["spec"]["triggers"].append({"type": "cron", "metadata": {}})
+    scaled["spec"]["triggers"] = [{"type": kind, "metadata": {}} for kind in kinds]
     with pytest.raises(UnknownScalingError, match="aws-sqs-queue"):
         Autoscaler(scaled)
 

@@ -1,103 +1,228 @@
 """Each check says what it found, and how to put right what is wrong; what can't be asked is no problem."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import boto3
 import pytest
 from botocore.stub import Stubber
 
+from components.prices import fixed_usd_per_month
 from local.emulator import Emulator
-from ops.preflight import INSTANCE_TYPES, QUOTAS, Finding, Status, findings, vcpus_wanted
+from ops.capacity import QUOTAS, SMALLEST, vcpus_wanted
+from ops.findings import Finding, Status
+from ops.preflight import findings, report
+from ops.tools import ask
 from tests.components.example import stack
 from tests.ops.test_cli import admin
 
-SETTINGS = stack()
+SETTINGS = stack(cluster={"create": True})
 CALLER = {"UserId": "u", "Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/operator"}
-EVERYWHERE = [(kind, zone) for kind in INSTANCE_TYPES for zone in ("us-west-2a", "us-west-2b")]
+TYPES = {"g4dn.xlarge": (1, 4), "g5.xlarge": (1, 4), "g6.2xlarge": (1, 8), "g6e.12xlarge": (4, 48)}
+ZONES = ("us-west-2a", "us-west-2b")
+EVERYWHERE = [(kind, zone) for kind in TYPES for zone in ZONES]
+TOOLS = {"pulumi": "v3.272.0", "aws": "aws-cli/2.31.1 Python/3.13.7 Linux/6.1"}
+ON_DEMAND, SPOT = "quota: Running On-Demand G and VT instances", "quota: All G and VT Spot Instance Requests"
+POOL = "GPU types of pool gpu"
+
+
+def asked(command: Sequence[str]) -> str | None:
+    return TOOLS.get(command[0])
+
+
+class Account:
+    """Clients whose answers are given, in the order of the calls; None refuses the question."""
+
+    def __init__(self) -> None:
+        self._clients = {
+            name: boto3.client(name, region_name="us-west-2", aws_access_key_id="x", aws_secret_access_key="x")
+            for name in ("sts", "service-quotas", "ec2")
+        }
+        self._stubs = {name: Stubber(client) for name, client in self._clients.items()}
+        for stub in self._stubs.values():
+            stub.activate()
+
+    def __call__(self, name: str) -> Any:
+        return self._clients[name]
+
+    def answer(self, service: str, operation: str, given: dict[str, Any] | None, asked: dict[str, Any] | None) -> None:
+        if given is None:
+            self._stubs[service].add_client_error(operation, "AccessDenied", "not allowed")
+        else:
+            self._stubs[service].add_response(operation, given, asked)
 
 
 def aws(
-    *, vcpus: float | None = 100, offered: list[tuple[str, str]] | None = None, signed_in: bool = True
-) -> Callable[[str], Any]:
-    """Clients whose answers are given; None refuses the question."""
-    made = {
-        name: boto3.client(name, region_name="us-west-2", aws_access_key_id="x", aws_secret_access_key="x")
-        for name in ("sts", "service-quotas", "ec2")
-    }
-    stubs = {name: Stubber(client) for name, client in made.items()}
-    if signed_in:
-        stubs["sts"].add_response("get_caller_identity", CALLER)
-    else:
-        stubs["sts"].add_client_error("get_caller_identity", "ExpiredToken", "The token has expired")
-    for code in QUOTAS.values():
-        if vcpus is None:
-            stubs["service-quotas"].add_client_error("get_service_quota", "AccessDeniedException", "not allowed")
-        else:
-            asked = {"ServiceCode": "ec2", "QuotaCode": code}
-            stubs["service-quotas"].add_response("get_service_quota", {"Quota": {"Value": vcpus}}, asked)
-    rows = [{"InstanceType": kind, "Location": zone} for kind, zone in (EVERYWHERE if offered is None else offered)]
-    stubs["ec2"].add_response("describe_instance_type_offerings", {"InstanceTypeOfferings": rows})
-    for stub in stubs.values():
-        stub.activate()
-    return made.__getitem__
+    *,
+    vcpus: float | None = 100,
+    offered: list[tuple[str, str]] | None = None,
+    types: dict[str, tuple[int, int]] | None = TYPES,
+    codes: Sequence[str] = ("L-DB2E81BA", "L-3819A6DF"),
+    pools: int = 1,
+    signed_in: bool = True,
+) -> Account:
+    account = Account()
+    account.answer("sts", "get_caller_identity", CALLER if signed_in else None, None)
+    rows = [
+        {"InstanceType": kind, "GpuInfo": {"Gpus": [{"Count": gpus}]}, "VCpuInfo": {"DefaultVCpus": vcpus_of}}
+        for kind, (gpus, vcpus_of) in (types or {}).items()
+    ]
+    known = None if types is None else {"InstanceTypes": rows}
+    account.answer("ec2", "describe_instance_types", known, None)
+    for code in codes:
+        value = None if vcpus is None else {"Quota": {"Value": vcpus}}
+        account.answer("service-quotas", "get_service_quota", value, {"ServiceCode": "ec2", "QuotaCode": code})
+    pairs = EVERYWHERE if offered is None else offered
+    offers = {"InstanceTypeOfferings": [{"InstanceType": kind, "Location": zone} for kind, zone in pairs]}
+    for _ in range(pools):
+        account.answer("ec2", "describe_instance_type_offerings", offers, None)
+    return account
 
 
-def found(clients: Callable[[str], Any], which: Callable[[str], str | None] = str) -> dict[str, Finding]:
-    return {row.check: row for row in findings(SETTINGS, clients, which)}
+def found(
+    clients: Callable[[str], Any], settings: Any = SETTINGS, tools: Callable[[Sequence[str]], str | None] = asked
+) -> dict[str, Finding]:
+    return {row.check: row for row in findings(settings, clients, tools)}
 
 
 def test_on_a_ready_account_everything_is_ok_and_the_idle_month_has_a_price() -> None:
     rows = found(aws())
     assert {row.status for row in rows.values()} == {Status.OK}
     assert "a month while idle" in rows["fixed cost"].found
+    assert "runtimes: sd15, sdxl" in rows["settings"].found
 
 
-def test_a_quota_below_what_max_replicas_wants_is_a_problem_with_its_number() -> None:
-    wanted = vcpus_wanted(SETTINGS)
-    assert wanted == (2 + 2) * 4
-    rows = found(aws(vcpus=wanted - 1))
-    for kind, code in QUOTAS.items():
-        row = rows[f"GPU quota, {kind}"]
-        assert (row.status, row.found) == (Status.PROBLEM, f"{wanted - 1} vCPUs for {wanted} at max_replicas")
-        assert f"ask for {wanted} or more (Service Quotas, EC2, {code})" in row.fix
+def test_a_quota_below_what_the_settings_allow_is_a_problem_with_its_number() -> None:
+    rows = found(aws(vcpus=7))
+    assert (rows[ON_DEMAND].status, rows[ON_DEMAND].found) == (Status.PROBLEM, "7 vCPUs, 8 wanted")
+    assert "ask for 8 or more (Service Quotas, EC2, L-DB2E81BA), or lower on_demand_gpus" in rows[ON_DEMAND].fix
+    assert (rows[SPOT].status, rows[SPOT].found) == (Status.PROBLEM, "7 vCPUs, 16 wanted")
+    assert "lower spot_gpus in karpenter.pools[]" in rows[SPOT].fix
 
 
 def test_a_quota_that_is_just_enough_is_enough() -> None:
-    rows = found(aws(vcpus=vcpus_wanted(SETTINGS)))
-    assert rows["GPU quota, spot"].status is Status.OK
+    assert found(aws(vcpus=16))[SPOT].status is Status.OK
+
+
+def pool(**more: Any) -> Any:
+    runtime = {"name": "flux", "type": "comfyui", "image": "a:1", "scaling": {"max_replicas": 9}}
+    settings = {"name": "gpu", "spot_gpus": 9, "on_demand_gpus": 0, **more}
+    return stack(cluster={"create": True}, karpenter={"pools": [settings]}, runtimes=[runtime])
+
+
+def test_eight_gpus_a_node_are_counted_by_the_node() -> None:
+    large = pool(families=["p4d", "p5"], max_gpus_per_node=8)
+    wanted = {quota.code: vcpus_wanted(large, quota, SMALLEST) for quota in QUOTAS}
+    assert wanted == {"L-DB2E81BA": 0, "L-3819A6DF": 0, "L-417A185B": 0, "L-7212CCBC": 2 * 96, "L-C4BD4855": 2 * 192}
+    types = {"p4d.24xlarge": (8, 96), "p5.48xlarge": (8, 192), "p5.4xlarge": (1, 16)}
+    rows = found(
+        aws(
+            vcpus=150, types=types, codes=("L-7212CCBC", "L-C4BD4855"), offered=[(kind, "us-west-2a") for kind in types]
+        ),
+        large,
+    )
+    assert rows["quota: All P4, P3 and P2 Spot Instance Requests"].found == "150 vCPUs, 192 wanted"
+    assert rows["quota: All P5 Spot Instance Requests"].found == "150 vCPUs, 144 wanted", "nine small ones"
+
+
+def test_no_more_is_wanted_than_the_runtimes_may_ask_for() -> None:
+    [spot] = [quota for quota in QUOTAS if quota.code == "L-3819A6DF"]
+    assert vcpus_wanted(pool(spot_gpus=20), spot, SMALLEST) == 9 * 4
+
+
+def test_a_type_with_more_gpus_than_a_node_may_have_is_none_of_the_pools() -> None:
+    row = found(aws(offered=[("g6e.12xlarge", "us-west-2a"), ("g5.xlarge", "us-west-2a")], types={"g5.xlarge": (1, 4)}))
+    assert row[POOL].status is Status.OK
+    assert vcpus_wanted(SETTINGS, QUOTAS[0], []) == 0, "without a type that fits nothing is wanted of it"
+
+
+def test_a_region_that_knows_none_of_the_types_is_a_problem() -> None:
+    row = found(aws(types={}, codes=(), pools=0))[POOL]
+    assert (row.status, row.found.count("nowhere")) == (Status.PROBLEM, 4)
+
+
+def test_where_types_may_not_be_asked_the_smallest_are_taken() -> None:
+    rows = found(aws(types=None))
+    assert (rows["instance types"].status, rows[SPOT].found) == (Status.UNKNOWN, "100 vCPUs, 16 wanted")
 
 
 def test_a_quota_that_may_not_be_read_is_unknown() -> None:
-    row = found(aws(vcpus=None))["GPU quota, on demand"]
+    row = found(aws(vcpus=None))[ON_DEMAND]
     assert (row.status, "L-DB2E81BA" in row.fix) == (Status.UNKNOWN, True)
+
+
+def test_every_gpu_family_has_a_quota_at_each_price() -> None:
+    families = {each.family for each in SMALLEST}
+    for price in ("spot", "on-demand"):
+        bounded = [family for quota in QUOTAS if quota.price == price for family in quota.families]
+        assert sorted(bounded) == sorted(families)
+
+
+def test_without_a_cluster_of_its_own_a_stack_asks_for_no_gpus() -> None:
+    rows = found(aws(), stack())
+    assert "it makes no cluster" in rows["GPU nodes"].found
+    assert not [check for check in rows if check.startswith("quota")]
 
 
 def test_without_credentials_nothing_else_is_asked() -> None:
     rows = found(aws(signed_in=False))
     assert rows["credentials"].status is Status.PROBLEM
     assert "aws sso login" in rows["credentials"].fix
-    assert not [check for check in rows if check.startswith("GPU")]
+    assert not [check for check in rows if check.startswith(("quota", "GPU"))]
 
 
 @pytest.mark.parametrize("offered", [[], [("g5.xlarge", "us-west-2a")]])
-def test_a_region_with_fewer_than_two_gpu_families_is_a_problem(offered: list[tuple[str, str]]) -> None:
-    row = found(aws(offered=offered))["GPU types in the region"]
+def test_a_region_with_fewer_than_two_of_the_pools_families_is_a_problem(offered: list[tuple[str, str]]) -> None:
+    row = found(aws(offered=offered))[POOL]
     assert row.status is Status.PROBLEM
-    assert "g4dn.xlarge: nowhere" in row.found
+    assert "g4dn: nowhere" in row.found
 
 
-def test_a_missing_tool_is_named_with_where_to_get_it() -> None:
-    row = found(aws(), lambda tool: None if tool == "pulumi" else tool)["pulumi"]
-    assert (row.status, row.found) == (Status.PROBLEM, "is not on the PATH")
-    assert "https://www.pulumi.com/docs/install/" in row.fix
+def test_the_zones_of_each_family_are_told() -> None:
+    assert "g5: us-west-2a, us-west-2b" in found(aws())[POOL].found
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "told"),
+    [
+        (None, Status.PROBLEM, "is not on the PATH"),
+        ("v2.25.1", Status.PROBLEM, "2.25.1 is older than 3"),
+        ("hello", Status.UNKNOWN, "tells no version: hello"),
+        ("v3.0.0", Status.OK, "3.0.0"),
+    ],
+)
+def test_a_tool_is_told_with_its_version_or_where_to_get_it(answer: str | None, status: Status, told: str) -> None:
+    row = found(aws(), tools=lambda command: answer if command[0] == "pulumi" else asked(command))["pulumi"]
+    assert (row.status, row.found.startswith(told)) == (status, True)
+    assert ("https://www.pulumi.com/docs/install/" in row.fix) == (status is not Status.OK)
+
+
+def test_a_program_that_is_there_is_asked_and_one_that_is_not_says_nothing() -> None:
+    assert "Python" in (ask(["python3", "--version"]) or "")
+    assert ask(["sd-async-no-such-program"]) is None
+
+
+def test_the_report_holds_every_check_and_the_items_of_the_month() -> None:
+    rows = findings(SETTINGS, aws(), asked)
+    told = json.loads(report(SETTINGS, rows))
+    assert [row["check"] for row in told["checks"]] == [row.check for row in rows]
+    assert told["idle_month"]["usd"] == fixed_usd_per_month(SETTINGS)
+    assert told["idle_month"]["items"]["EKS control plane"] == pytest.approx(73)
 
 
 def test_the_command_prints_a_table_and_its_exit_code_tells_of_problems(emulator: Emulator) -> None:
     done = admin("preflight", "--endpoint-url", emulator.endpoint, emulator=emulator)
     assert "credentials" in done.stdout, done.stderr
     assert "a month while idle" in " ".join(done.stdout.split())
+    assert "EKS control plane" in done.stdout
     assert done.returncode == (1 if "problem" in done.stdout else 0)
+
+
+def test_the_command_prints_json_too(emulator: Emulator) -> None:
+    done = admin("preflight", "--json", "--endpoint-url", emulator.endpoint, emulator=emulator)
+    statuses = {row["check"]: row["status"] for row in json.loads(done.stdout)["checks"]}
+    assert statuses["credentials"] == "ok"
 
 
 def test_a_stack_that_is_not_there_is_one_sentence() -> None:

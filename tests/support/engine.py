@@ -17,6 +17,7 @@ from pulumi.runtime import mocks, rpc, settings
 from pulumi.runtime.stack import Stack
 
 from local.deploy.engine import own_loop
+from local.deploy.inputs import whole_numbers
 
 # The SDK deprecates classes of its own while it is imported.
 with warnings.catch_warnings():
@@ -130,7 +131,7 @@ class Engine(mocks.MockMonitor, mocks.Mocks):
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, Json]:
         request = self._request.current
-        inputs = {name: _plain(rpc.unwrap_rpc_secret(value)) for name, value in args.inputs.items()}
+        inputs = {name: whole_numbers(rpc.unwrap_rpc_secret(value)) for name, value in args.inputs.items()}
         self.declared.append(
             Declared(
                 token=args.typ,
@@ -164,15 +165,6 @@ class Engine(mocks.MockMonitor, mocks.Mocks):
     def Invoke(self, request: Any) -> Any:  # noqa: N802 - the SDK's name
         with own_loop():
             return super().Invoke(request)  # type: ignore[no-untyped-call]
-
-
-def _plain(value: Any) -> Any:
-    """Whole numbers as integers: on the wire there are only floating-point ones."""
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @own_loop()  # a test before this one may have left the thread without a loop

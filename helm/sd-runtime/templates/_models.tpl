@@ -25,7 +25,40 @@ bucket:
 extensions:
   custom_nodes: /extensions
 {{- end }}
+{{- if eq .Values.models.mode "mount" }}
+chart:
+  custom_nodes: /chart-nodes
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* ComfyUI keeps a folder's list until the folder's time changes, and all of Mountpoint's have the mount's time. */}}
+{{- define "sd-runtime.freshModels" -}}
+"""Lets ComfyUI see models that are new in a mounted bucket."""
+
+import threading
+import time
+
+import folder_paths
+
+SECONDS = {{ int .Values.models.mount.listingSeconds }}
+
+
+def age():
+    """Make each kept list older than its folders, so that the next question reads them again."""
+    for _names, folders, *_rest in list(folder_paths.filename_list_cache.values()):
+        for folder in list(folders):
+            folders[folder] = -1.0
+
+
+def keep_aging():
+    while True:
+        time.sleep(SECONDS)
+        age()
+
+
+threading.Thread(target=keep_aging, daemon=True).start()
+NODE_CLASS_MAPPINGS = {}
 {{- end }}
 
 {{- /* A volume's source and options never change, so another bucket or option gives it another name. */}}

@@ -78,6 +78,13 @@ httpGet:
 - name: model-paths
   mountPath: /model-paths
   readOnly: true
+{{- if eq .Values.models.mode "mount" }}
+# Alone in its folder: ComfyUI would take what else is in a ConfigMap's for nodes.
+- name: model-paths
+  mountPath: /chart-nodes/fresh_models.py
+  subPath: fresh_models.py
+  readOnly: true
+{{- end }}
 {{- end }}
 {{- if .Values.extensions.image.repository }}
 - name: extensions
