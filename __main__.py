@@ -34,7 +34,7 @@ stage = api.stage
 access = Access("access", AccessArgs(stack, api.rest_api.id, stage.stage_name, stage.arn, stage.invoke_url), tagged)
 upkeep = UpkeepArgs(stack, lambdas.outbox.name, lambdas.outbox.arn, lambdas.dead_letter.name, dead_letter_arns)
 Upkeep("upkeep", upkeep, tagged)
-images = Images("images", ImagesArgs(stack), tagged)
+images = Images("images", ImagesArgs(stack, storage.contexts_bucket), tagged)
 watched = Observability("observability", ObservabilityArgs(stack), tagged)
 
 outputs = {}
@@ -42,7 +42,7 @@ if stack.kubernetes.context or stack.cluster.create:
     # pulumi_kubernetes takes a second to load, which a stack without a cluster is spared
     from program.kubernetes import Platform, place
 
-    outputs = place(Platform(stack, storage, messaging, tagged))
+    outputs = place(Platform(stack, storage, messaging, images, tagged))
 
 pulumi.export("api_endpoint", access.endpoint)
 pulumi.export("api_keys", pulumi.Output.secret(access.keys))

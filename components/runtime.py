@@ -21,6 +21,8 @@ class RuntimeArgs:
     output_bucket: pulumi.Input[str]
     input_bucket: pulumi.Input[str]
     results_topic_arn: pulumi.Input[str]
+    runtime_image: pulumi.Input[str]
+    agent_image: pulumi.Input[str]
     models_claim: str = ""
 
 
@@ -35,6 +37,8 @@ class Runtime(pulumi.ComponentResource):
             output_bucket=args.output_bucket,
             input_bucket=args.input_bucket,
             results_topic_arn=args.results_topic_arn,
+            runtime_image=args.runtime_image,
+            agent_image=args.agent_image,
         )
         self.release = helm.Release(
             name,

@@ -122,6 +122,7 @@ def _conflicts(sections: Sections) -> Iterator[str]:
         yield from _scaling_conflicts(f"runtimes[{index}].scaling", runtime.scaling)
         if runtime.port == HEALTH_PORT:
             yield f"runtimes[{index}].port: {HEALTH_PORT} is the agent's own in the same pod; choose another."
+    yield from _image_conflicts(sections)
     yield from settings_platform.conflicts(sections)
     yield from settings_cluster.conflicts(sections)
     yield from _pool_conflicts(sections)
@@ -133,6 +134,18 @@ def _conflicts(sections: Sections) -> Iterator[str]:
         )
     if sections.api.architecture == "host" and sections.endpoint_url is None:
         yield "api.architecture: host is for local mode, which sets endpoint_url; choose arm64 or x86_64."
+
+
+def _image_conflicts(sections: Sections) -> Iterator[str]:
+    """Images that neither a setting names nor the stack builds."""
+    images = sections.images
+    if images.build != "given" and images.repositories:
+        return
+    key, value = ("build", "given") if images.build == "given" else ("repositories", "false")
+    named = {f"runtimes[{index}]": runtime.image for index, runtime in enumerate(sections.runtimes)}
+    for owner, image in (named | {"agent": sections.agent.image}).items():
+        if image is None:
+            yield f"{owner}.image: is missing, and images.{key}: {value} builds none; name one, or leave {key} out."
 
 
 def _pool_conflicts(sections: Sections) -> Iterator[str]:

@@ -98,13 +98,18 @@ class ObservabilitySettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ImagesSettings:
-    """Repositories for the agent's and the runtimes' images; which image runs is said by each `image` setting.
+    """Images of the agent and the runtimes, and repositories for them. An `image` that is named is never built.
 
-    keep: images in each repository; older ones expire, so keep more than you may want to go back to.
+    build: how the others come about. `codebuild` builds at AWS, `local` with this machine's Docker, `given` not at all.
+    keep: builds in each repository; older ones expire, so keep more than you may want to go back to.
+    machine: of CodeBuild; a runtime's image needs the disk of `medium`, 128 GB. build_timeout_min: of one build.
     """
 
+    build: str = checked(one_of("codebuild", "local", "given"), "codebuild")
     repositories: bool = checked(flag, default=True)
-    keep: int = checked(whole(2, 1000, "images"), 20)
+    keep: int = checked(whole(2, 300, "builds"), 20)
+    machine: str = checked(one_of("small", "medium", "large"), "medium")
+    build_timeout_min: int = checked(whole(5, 480, "minutes"), 60)
 
 
 @dataclass(frozen=True, kw_only=True)

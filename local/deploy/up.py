@@ -33,6 +33,10 @@ ANSWERED_BY_NOTHING = {
 WITHOUT_EFFECT = {
     "aws:ecr/repository:Repository": {"forceDelete": "the emulator ends with all it holds"},
     "aws:s3/bucket:Bucket": {"forceDestroy": "the emulator ends with everything in it"},
+    "pulumi-python:dynamic/images:Build": dict.fromkeys(
+        ("__provider", "archive", "bucket", "context", "dockerfile", "platforms", "project", "region", "timeout_min"),
+        "nothing is built: local pods are processes, which pull no image",
+    ),
     "aws:apigateway/deployment:Deployment": {"triggers": "there is no earlier deployment that could be kept"},
     RELEASE: {
         "compat": "the SDK's own mark",

@@ -25,6 +25,8 @@ def release() -> Runtime:
         output_bucket=ADDRESSES.output_bucket,
         input_bucket=ADDRESSES.input_bucket,
         results_topic_arn=ADDRESSES.results_topic_arn,
+        runtime_image=pulumi.Output.from_input(ADDRESSES.runtime_image),
+        agent_image=ADDRESSES.agent_image,
     )
     return Runtime("comfy", args)
 

@@ -80,9 +80,7 @@ def test_everything_wrong_is_said_at_once() -> None:
         "aws:region",
         "sd-async:runtimes[0].name",
         "sd-async:runtimes[0].type",
-        "sd-async:runtimes[0].image",
         "sd-async:agent",
-        "sd-async:agent.image",
     ]
 
 
@@ -119,7 +117,15 @@ REFUSED = [
         "sd-async:runtimes[0].scaling.queue_length: True is no whole number from 1 to 1000 jobs. Leave it out for 1.",
     ),
     ({"runtimes": [RUNTIME, RUNTIME]}, "sd-async:runtimes: 2 are named sd15; give each its own name"),
-    ({"agent": {}}, "sd-async:agent.image: is missing; it has no default, so add it."),
+    (
+        {"agent": {}, "images": {"build": "given"}},
+        "sd-async:agent.image: is missing, and images.build: given builds none; name one, or leave build out.",
+    ),
+    (
+        {"runtimes": [{"name": "sd15", "type": "comfyui"}], "images": {"repositories": False}},
+        "sd-async:runtimes[0].image: is missing, and images.repositories: false builds none; name one, or leave",
+    ),
+    ({"images": {"build": "docker"}}, "sd-async:images.build: docker is none of codebuild, local, given."),
     ({"agent": AGENT | {"lease_s": 14}}, "sd-async:agent.lease_s: 14 is less than three heartbeats of 5 s"),
     ({"agent": AGENT | {"max_attempts": 1001}}, "sd-async:agent.max_attempts: 1001 is no whole number from 1 to 1000."),
     (

@@ -8,7 +8,10 @@ from typing import Any
 from local.deploy.engine import evaluate
 from local.system import ROOT, Options, local_config
 
-_COMPUTED = ("arn", "bucket", "executionArn", "invokeArn", "invokeUrl", "name", "rootResourceId", "url", "value")
+_COMPUTED = (
+    *("arn", "bucket", "digest", "executionArn", "invokeArn", "invokeUrl", "name", "repositoryUrl", "rootResourceId"),
+    *("url", "value"),
+)
 
 
 @dataclass(frozen=True)
