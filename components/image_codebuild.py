@@ -17,6 +17,7 @@ POLL_S = 10.0
 _MARGIN_S = 300  # CodeBuild itself ends a build that takes too long, and says so better
 _RECENT = 20  # builds of a project among which one that still runs is looked for
 
+Build = dict[str, Any]  # as CodeBuild describes it
 Clients = Callable[[str], Any]  # a boto3 client of a service, in the stack's region
 
 
@@ -78,33 +79,38 @@ class Builder:
 
     def digest(self, order: Order) -> str | None:
         """Digest of the image that has the order's tag; None when there is none yet."""
-        asked = {"repositoryName": order.repository, "imageIds": [{"imageTag": order.tag}]}
         try:
-            found = self._clients("ecr").describe_images(**asked)["imageDetails"]
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ImageNotFoundException":
-                return None
+            return digest_of(self._clients("ecr"), order.repository, order.tag)
+        except (ClientError, BotoCoreError) as error:
             raise _failed(order, error) from error
-        except BotoCoreError as error:
-            raise _failed(order, error) from error
-        return str(found[0]["imageDigest"]) if found else None
 
     def ensure(self, order: Order) -> str:
         """Digest of the image, built first when no image has the tag: the same inputs are never built twice."""
-        if found := self.digest(order):
-            return found
+        return self.finish(order, self.begin(order))
+
+    def begin(self, order: Order) -> Build | None:
+        """The build of an image that is not there, begun now or by an earlier run; None when nothing is to be built."""
+        if self.digest(order):
+            return None
         try:
             build = self._running(order) or self._start(order)
-            self._tell(f"{order.repository}:{order.tag} is being built: {log_of(build)}")
-            ended = self._wait(order, build)
         except (ClientError, BotoCoreError, OSError) as error:
             raise _failed(order, error) from error
-        found = self.digest(order)  # also after a failure: another build of the same may have been faster
-        if found is None:
-            raise BuildError(f"The build of {order.repository}:{order.tag} {outcome_of(ended)}; see {log_of(ended)}.")
-        return found
+        self._tell(f"{order.repository}:{order.tag} is being built: {log_of(build)}")
+        return build
 
-    def _running(self, order: Order) -> dict[str, Any] | None:
+    def finish(self, order: Order, build: Build | None) -> str:
+        """Digest of the image once its build, if there is one, has ended."""
+        try:
+            ended = build and self._wait(order, build)
+        except (ClientError, BotoCoreError) as error:
+            raise _failed(order, error) from error
+        if found := self.digest(order):  # also after a failure: another build of the same may have been faster
+            return found
+        reason = f"{outcome_of(ended)}; see {log_of(ended)}" if ended else "was not needed, but its image is gone"
+        raise BuildError(f"The build of {order.repository}:{order.tag} {reason}.")
+
+    def _running(self, order: Order) -> Build | None:
         """The build of the same image that an earlier, interrupted run has left behind."""
         client = self._clients("codebuild")
         found = client.list_builds_for_project(projectName=order.project, sortOrder="DESCENDING")
@@ -113,18 +119,18 @@ class Builder:
         same = [one for one in builds if order.variables.items() <= _variables_of(one).items()]
         return next((one for one in same if one["buildStatus"] == "IN_PROGRESS"), None)
 
-    def _start(self, order: Order) -> dict[str, Any]:
+    def _start(self, order: Order) -> Build:
         key = f"contexts/{Path(order.archive).name}"
         with Path(order.archive).open("rb") as archive:
             self._clients("s3").put_object(Bucket=order.bucket, Key=key, Body=archive)
-        build: dict[str, Any] = self._clients("codebuild").start_build(
+        build: Build = self._clients("codebuild").start_build(
             projectName=order.project,
             sourceLocationOverride=f"{order.bucket}/{key}",
             environmentVariablesOverride=[{"name": name, "value": value} for name, value in order.variables.items()],
         )["build"]
         return build
 
-    def _wait(self, order: Order, build: dict[str, Any]) -> dict[str, Any]:
+    def _wait(self, order: Order, build: Build) -> Build:
         """The build when it has ended."""
         patience_s = (QUEUED_TIMEOUT_MIN + order.timeout_min) * 60 + _MARGIN_S
         deadline, phase = self._clock.now() + patience_s, ""
@@ -142,7 +148,18 @@ class Builder:
         return build
 
 
-def outcome_of(build: dict[str, Any]) -> str:
+def digest_of(ecr: Any, repository: str, tag: str) -> str | None:
+    """Digest of what has a tag in a repository; None when nothing has. Raises: ClientError, BotoCoreError."""
+    try:
+        found = ecr.describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])["imageDetails"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ImageNotFoundException":
+            return None
+        raise
+    return str(found[0]["imageDigest"]) if found else None
+
+
+def outcome_of(build: Build) -> str:
     """How a build ended, with CodeBuild's own words for it."""
     words = [
         f"{phase['phaseType'].lower()}: {context['message']}"
@@ -157,12 +174,12 @@ def outcome_of(build: dict[str, Any]) -> str:
     return f"ended as {status}" + (f" ({'; '.join(words)})" if words else "")
 
 
-def log_of(build: dict[str, Any]) -> str:
+def log_of(build: Build) -> str:
     """Address of the build's log in the console, once it has one; else the build's id."""
     return str(build.get("logs", {}).get("deepLink") or f"build {build['id']} in CodeBuild")
 
 
-def _variables_of(build: dict[str, Any]) -> dict[str, str]:
+def _variables_of(build: Build) -> dict[str, str]:
     given = build.get("environment", {}).get("environmentVariables", [])
     return {each["name"]: each["value"] for each in given}
 

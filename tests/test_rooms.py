@@ -143,10 +143,11 @@ ROOMS: dict[str, Room] = {
     "agent, process": Room(files=("agent/__main__.py",), own=("agent", CONTRACT)),
     "ops, command": Room(
         files=("ops/cli.py", "ops/stacks.py"),
-        own=("ops", *PURE_MODULES, CONTRACT),
+        # helm is found, or fetched, in one place; builds at AWS are begun as `pulumi up` does (0085)
+        own=("ops", "local.helm", "components.image_codebuild", *PURE_MODULES, CONTRACT),
         foreign=(*BOTO, "click", "rich", "yaml"),
     ),
-    "ops": Room(files=("ops/*.py",), own=("ops", *PURE_MODULES, CONTRACT), foreign=BOTO),
+    "ops": Room(files=("ops/*.py",), own=("ops", "components.image_codebuild", *PURE_MODULES, CONTRACT), foreign=BOTO),
     "local": Room(files=("local/*.py",), own=PROJECT, foreign=("*",)),
     "bench": Room(files=("bench/*.py",), own=PROJECT, foreign=("*",)),
     "tests": Room(files=("tests/*.py",), own=PROJECT, foreign=("*",)),

@@ -101,6 +101,7 @@ def build(status: str = "IN_PROGRESS", **more: Any) -> dict[str, Any]:
 def test_an_image_that_is_there_is_not_built_again(order: Order) -> None:
     aws = Aws()
     aws.image()
+    aws.image()
     assert Builder(aws.clients, Clock()).ensure(order) == DIGEST
     aws.all_asked()
 
