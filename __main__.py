@@ -35,6 +35,11 @@ access = Access("access", AccessArgs(stack, api.rest_api.id, stage.stage_name, s
 upkeep = UpkeepArgs(stack, lambdas.outbox.name, lambdas.outbox.arn, lambdas.dead_letter.name, dead_letter_arns)
 Upkeep("upkeep", upkeep, tagged)
 images = Images("images", ImagesArgs(stack, storage.contexts_bucket), tagged)
+if stack.images.caches:
+    # what it places loads botocore, which a stack without caches is spared
+    from components.image_caches import ImageCaches, ImageCachesArgs
+
+    ImageCaches("image-caches", ImageCachesArgs(stack), tagged)
 watched = Observability("observability", ObservabilityArgs(stack), tagged)
 
 outputs = {}

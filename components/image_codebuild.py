@@ -43,7 +43,10 @@ class SystemClock:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What is to be built, and by whom. repository_url: with the registry; archive: the zip of the context, here."""
+    """What is to be built, and by whom. repository_url: with the registry; archive: the zip of the context, here.
+
+    docker_hub: prefix in the same registry of a cache of Docker Hub; empty where there is none.
+    """
 
     project: str
     bucket: str
@@ -54,6 +57,7 @@ class Order:
     platforms: str
     archive: str
     timeout_min: int
+    docker_hub: str = ""
 
     @property
     def repository(self) -> str:
@@ -62,7 +66,9 @@ class Order:
     @property
     def variables(self) -> dict[str, str]:
         """What `images/build.sh` reads."""
-        return {
+        registry = self.repository_url.partition("/")[0]
+        hub = {"DOCKER_HUB": f"{registry}/{self.docker_hub}"} if self.docker_hub else {}
+        return hub | {
             "REPOSITORY": self.repository_url,
             "TAG": self.tag,
             "DOCKERFILE": self.dockerfile,

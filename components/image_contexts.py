@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from components import bundle
+from components import bundle, naming
 from components.settings import Settings
 
 AGENT = "agent"
+DOCKER_HUB = "docker-hub"  # of UPSTREAMS
 # How long a build may wait for its turn: new accounts run one at a time, and a stack has a few.
 QUEUED_TIMEOUT_MIN = 240
 FORMAT = 1  # part of the tag: raise it when the same inputs are to give another image
@@ -78,6 +79,12 @@ def wanted(settings: Settings) -> tuple[str, ...]:
 
 def builds_at_aws(settings: Settings) -> bool:
     return settings.images.build == "codebuild" and bool(wanted(settings))
+
+
+def docker_hub(settings: Settings) -> str:
+    """Prefix of the stack's cache of Docker Hub, from which builds then take their bases; empty without one."""
+    has_cache = any(cache.upstream == DOCKER_HUB for cache in settings.images.caches)
+    return naming.repository(settings, DOCKER_HUB) if has_cache else ""
 
 
 def _entries(root: Path, found: Recipe) -> Iterator[tuple[str, bytes]]:

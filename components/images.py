@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pulumi
 from pulumi_aws import cloudwatch, codebuild, ecr, iam, s3
@@ -71,7 +70,7 @@ class Images(pulumi.ComponentResource):
             force_delete=True,  # its images go with the stack: `pulumi destroy` leaves nothing behind
             opts=self._child,
         )
-        rules = json.dumps(lifecycle(self._settings.images.keep * manifests(name)))
+        rules = json.dumps(image_policies.lifecycle(self._settings.images.keep * manifests(name)))
         ecr.LifecyclePolicy(name, repository=repository.name, policy=rules, opts=self._child)
         return repository
 
@@ -123,6 +122,7 @@ class Images(pulumi.ComponentResource):
                     "platforms": " ".join(context.recipe.platforms),
                     "archive": str(context.archive.resolve()),
                     "timeout_min": images.build_timeout_min,
+                    "docker_hub": image_contexts.docker_hub(self._settings),
                     "region": self._settings.region,
                     "profile": pulumi.Config("aws").get("profile"),
                 },
@@ -165,7 +165,7 @@ class Images(pulumi.ComponentResource):
             bucket=bucket.arn,
             log_group=group.arn,
             repositories=pulumi.Output.all(*(self._repositories[each].arn for each in contexts)),
-        ).apply(lambda known: json.dumps(image_policies.builder(BuilderArns(**known))))
+        ).apply(lambda known: json.dumps(image_policies.builder(BuilderArns(**known), settings)))
         return project, iam.RolePolicy("images", role=role.name, policy=document, opts=self._child)
 
 
@@ -177,15 +177,3 @@ def repositories(settings: Settings) -> tuple[str, ...]:
 def manifests(name: str) -> int:
     """How many images a build leaves in a repository: one for each platform, and the one that lists them."""
     return 1 if name == CHART else 1 + len(image_contexts.recipe(name).platforms)
-
-
-def lifecycle(keep: int) -> dict[str, Any]:
-    """Only the newest images are kept, and nothing that lost its tag in a push that was broken off."""
-    untagged = {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 1}
-    oldest = {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": keep}
-    return {
-        "rules": [
-            {"rulePriority": place, "selection": selection, "action": {"type": "expire"}}
-            for place, selection in enumerate((untagged, oldest), start=1)
-        ]
-    }

@@ -17,6 +17,7 @@ from sd_async.contract.jobs import RuntimeType
 # The shortest limit of what is named after the stack is 64 (IAM roles, functions); the longest part after it, of a
 # runtime's agents, has 26.
 MAX_PREFIX_CHARS = 37
+MAX_CACHE_CHARS = 30  # of a cache's prefix (ECR API, CreatePullThroughCacheRule)
 
 
 class SettingsError(ValueError):
@@ -66,6 +67,7 @@ def parse(project: str, stack: str, config: Mapping[str, Any]) -> Settings:
     if sections is None:
         raise SettingsError([line.replace(f"{project}.", f"{project}:", 1) for line in problems])
     problems += [f"{project}:{line}" for line in _conflicts(sections)]
+    problems += [f"{project}:{line}" for line in _long_caches(f"{project}-{stack}", sections)]
     if problems:
         raise SettingsError(problems)
     return Settings(project=project, stack=stack, region=region, **vars(sections))
@@ -146,6 +148,16 @@ def _image_conflicts(sections: Sections) -> Iterator[str]:
     for owner, image in (named | {"agent": sections.agent.image}).items():
         if image is None:
             yield f"{owner}.image: is missing, and images.{key}: {value} builds none; name one, or leave {key} out."
+
+
+def _long_caches(prefix: str, sections: Sections) -> Iterator[str]:
+    for index, cache in enumerate(sections.images.caches):
+        name = f"{prefix}/{cache.upstream}"
+        if len(name) > MAX_CACHE_CHARS:
+            yield (
+                f"images.caches[{index}].upstream: {name} has {len(name)} characters and ECR takes {MAX_CACHE_CHARS}; "
+                "choose a shorter name for the stack, or leave the cache out."
+            )
 
 
 def _pool_conflicts(sections: Sections) -> Iterator[str]:

@@ -99,6 +99,7 @@ class Publisher:
             platforms=" ".join(context.recipe.platforms),
             archive=str(context.archive),
             timeout_min=self._settings.images.build_timeout_min,
+            docker_hub=image_contexts.docker_hub(self._settings),
         )
 
     def _repository_url(self, name: str) -> str:

@@ -47,6 +47,9 @@ PURE_FILES = (
     ),
 )
 PURE_MODULES = tuple(f"components.{name}" for name in PURE_FILES)
+# Images at AWS, for `pulumi up` and for an operator's command: the only files of components that know boto3 (0084).
+AT_AWS = ("components.image_codebuild", "components.image_sweep")
+AT_AWS_FILES = tuple(f"{name.replace('.', '/')}.py" for name in AT_AWS)
 CONTRACT = "sd_async.contract"
 BOTO = ("boto3", "botocore", "mypy_boto3_*")
 PULUMI = ("pulumi", "pulumi_*")
@@ -67,17 +70,16 @@ ROOMS: dict[str, Room] = {
     "components, api": Room(
         files=("components/api.py",), own=(*PURE_MODULES, CONTRACT, "functions.api.routes"), foreign=PULUMI
     ),
-    # Builds at AWS, by `pulumi up` and by an operator's command: the one file here that knows boto3 (0084).
-    "components, codebuild": Room(
-        files=("components/image_codebuild.py",), own=(*PURE_MODULES, CONTRACT), foreign=BOTO
-    ),
+    "components, images at AWS": Room(files=AT_AWS_FILES, own=(*PURE_MODULES, CONTRACT), foreign=BOTO),
     "components, build as a resource": Room(
         files=("components/image_provider.py",),
-        own=(*PURE_MODULES, "components.image_codebuild"),
+        own=(*PURE_MODULES, *AT_AWS),
         foreign=(*PULUMI, *BOTO),
     ),
     "components, images": Room(
-        files=("components/images.py",), own=(*PURE_MODULES, "components.image_provider"), foreign=PULUMI
+        files=("components/images.py", "components/image_caches.py"),
+        own=(*PURE_MODULES, "components.image_provider"),
+        foreign=PULUMI,
     ),
     "components": Room(files=("components/*.py",), own=(*PURE_MODULES, CONTRACT), foreign=PULUMI),
     "sd_async": Room(files=("sd_async/__init__.py",)),
@@ -144,10 +146,10 @@ ROOMS: dict[str, Room] = {
     "ops, command": Room(
         files=("ops/cli.py", "ops/stacks.py"),
         # helm is found, or fetched, in one place; builds at AWS are begun as `pulumi up` does (0085)
-        own=("ops", "local.helm", "components.image_codebuild", *PURE_MODULES, CONTRACT),
+        own=("ops", "local.helm", *AT_AWS, *PURE_MODULES, CONTRACT),
         foreign=(*BOTO, "click", "rich", "yaml"),
     ),
-    "ops": Room(files=("ops/*.py",), own=("ops", "components.image_codebuild", *PURE_MODULES, CONTRACT), foreign=BOTO),
+    "ops": Room(files=("ops/*.py",), own=("ops", *AT_AWS, *PURE_MODULES, CONTRACT), foreign=BOTO),
     "local": Room(files=("local/*.py",), own=PROJECT, foreign=("*",)),
     "bench": Room(files=("bench/*.py",), own=PROJECT, foreign=("*",)),
     "tests": Room(files=("tests/*.py",), own=PROJECT, foreign=("*",)),

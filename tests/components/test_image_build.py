@@ -20,7 +20,7 @@ def tools(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def built(tools: Path, platforms: str, refused: str = "nothing at all") -> tuple[int, list[str]]:
+def built(tools: Path, platforms: str, refused: str = "nothing at all", **more: str) -> tuple[int, list[str]]:
     environment = {
         "PATH": f"{tools}:{os.environ['PATH']}",
         "CALLS": str(tools / "calls"),
@@ -31,6 +31,7 @@ def built(tools: Path, platforms: str, refused: str = "nothing at all") -> tuple
         "CONTEXT": ".",
         "PLATFORMS": platforms,
         "CODEBUILD_BUILD_NUMBER": "7",
+        **more,
     }
     done = subprocess.run(
         ["bash", ROOT / "images/build.sh"], env=environment, capture_output=True, text=True, timeout=30, check=False
@@ -60,3 +61,14 @@ def test_a_step_that_fails_ends_the_build_before_the_tag_is_given(tools: Path, r
     code, calls = built(tools, "linux/amd64 linux/arm64", refused)
     assert code == 1
     assert not [call for call in calls if "imagetools" in call]
+
+
+def test_with_a_cache_of_docker_hub_bases_come_from_there(tools: Path) -> None:
+    code, calls = built(tools, "linux/amd64", DOCKER_HUB="registry.example/sd-async-dev/docker-hub")
+    [build] = [call for call in calls if "buildx build" in call]
+    assert code == 0
+    assert "--build-arg HUB=registry.example/sd-async-dev/docker-hub ." in build
+    [base] = [
+        line for line in (ROOT / "images/comfyui/Dockerfile").read_text().splitlines() if "ARG BASE_IMAGE" in line
+    ]
+    assert base.startswith("ARG BASE_IMAGE=${HUB}/")

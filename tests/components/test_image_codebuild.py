@@ -1,5 +1,6 @@
 """A build is started once for the same inputs, waited for, and told with its log when it goes wrong."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,13 @@ def test_the_build_of_an_interrupted_run_is_waited_for_and_no_second_one_started
 def ran_with(given: list[dict[str, str]]) -> dict[str, Any]:
     kind = {"type": "LINUX_CONTAINER", "image": "standard", "computeType": "BUILD_GENERAL1_MEDIUM"}
     return {**kind, "environmentVariables": given}
+
+
+def test_a_build_is_told_of_the_cache_of_docker_hub_where_there_is_one(order: Order) -> None:
+    assert "DOCKER_HUB" not in order.variables
+    cached = dataclasses.replace(order, docker_hub="sd-async-dev/docker-hub")
+    registry = order.repository_url.partition("/")[0]
+    assert cached.variables["DOCKER_HUB"] == f"{registry}/sd-async-dev/docker-hub"
 
 
 def test_an_ended_build_of_the_same_image_is_no_reason_to_wait(order: Order) -> None:

@@ -19,7 +19,7 @@ from pulumi.runtime import rpc
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from components.image_codebuild import Order
-from components.image_provider import BuildProvider
+from components.image_provider import BuildProvider, SweepProvider
 from local.emulator import Emulator, running
 from tests.support.engine import ROOT
 
@@ -165,3 +165,18 @@ def test_a_whole_build_on_the_emulator_uploads_its_context_and_names_its_variabl
     assert s3.get_object(Bucket="contexts", Key="contexts/agent-src-1.zip")["Body"].read() == b"the context"
     [ran] = codebuild.list_builds_for_project(projectName=ORDER.project)["ids"]
     assert ran.startswith(ORDER.project)
+
+
+def test_a_destroyed_cache_takes_its_repositories_with_it(provider: Any, emulator: Emulator) -> None:
+    emulator.reset()
+    ecr = emulator.client("ecr")
+    for name in ("sd-async-dev/quay/a", "sd-async-dev/agent"):
+        ecr.create_repository(repositoryName=name)
+    loop = asyncio.new_event_loop()
+    given = {"prefix": "sd-async-dev/quay", "region": "us-west-2", PROVIDER_KEY: serialize_provider(SweepProvider())}
+    properties = loop.run_until_complete(rpc.serialize_properties(given, {}))
+    loop.close()
+    made = provider.Create(provider_pb2.CreateRequest(properties=properties))
+    assert len(ecr.describe_repositories()["repositories"]) == 2, "a cache that is new has nothing to take away"
+    provider.Delete(provider_pb2.DeleteRequest(id=made.id, properties=made.properties))
+    assert [each["repositoryName"] for each in ecr.describe_repositories()["repositories"]] == ["sd-async-dev/agent"]

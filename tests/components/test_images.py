@@ -9,7 +9,8 @@ import pytest
 from pulumi_aws import s3
 
 from components.image_contexts import context
-from components.images import CHART, Images, ImagesArgs, lifecycle, repositories
+from components.image_policies import lifecycle
+from components.images import CHART, Images, ImagesArgs, repositories
 from components.settings import Settings
 from tests.components.example import CONFIG, stack
 from tests.support.engine import ROOT, Engine, build, digest_of
@@ -111,6 +112,7 @@ def test_a_build_gets_the_inputs_of_its_image_and_the_tag_that_follows_from_them
         "platforms": "linux/amd64 linux/arm64",
         "archive": str(made.archive),
         "timeout_min": 90,
+        "docker_hub": "",
         "region": "us-west-2",
     }
     assert {one.name for one in engine.declared if one.token == BUILD} == {"agent", "comfyui"}
