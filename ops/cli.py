@@ -18,7 +18,7 @@ from rich.table import Table
 
 from components.image_codebuild import SystemClock
 from local import helm
-from ops import drain, leaks, models, preflight, publish, stacks
+from ops import drain, image_cache, leaks, models, preflight, publish, stacks
 from ops.errors import OpsError
 
 
@@ -124,6 +124,38 @@ def publish_command(*, stack: str, only: str | None, as_json: bool, endpoint_url
     else:
         for each in done:
             click.echo(f"{'new ' if each.is_new else 'same'}  {each.name}  {each.reference}")
+
+
+@admin.group("image-cache")
+def image_cache_group() -> None:
+    """Images that are on a node's disk before it starts."""
+
+
+@image_cache_group.command("build")
+@click.option("--stack", default="dev", show_default=True, help="For the nodes of Pulumi.<stack>.yaml.")
+@click.option("--subnet", help="Where the instance runs, with a way to ECR and SSM; else one of the stack's.")
+@click.option("--instance-type", default="m5.large", show_default=True, help="An x86-64 type, for half an hour or so.")
+@click.option("--json", "as_json", is_flag=True, help="The snapshot as JSON.")
+@click.option("--endpoint-url", metavar="URL", help="AWS's APIs somewhere else than at AWS.")
+def image_cache_command(
+    *, stack: str, subnet: str | None, instance_type: str, as_json: bool, endpoint_url: str | None
+) -> None:
+    """Make a snapshot with the images in it, and print the setting that gives it to new nodes."""
+    root = Path.cwd()
+    try:
+        settings = stacks.settings_of(root, stack)
+        session = boto3.Session(region_name=settings.region)
+        clients = partial(session.client, endpoint_url=endpoint_url)
+        images = image_cache.references(settings, clients, root)
+        cache = image_cache.ImageCache(settings, clients, SystemClock(), partial(click.echo, err=True))
+        snapshot = cache.build(images, image_cache.Place(instance_type, subnet))
+    except OpsError as error:
+        raise Fault(str(error)) from error
+    if as_json:
+        click.echo(json.dumps({"snapshot_id": snapshot, "setting": image_cache.SETTING, "images": images}, indent=2))
+    else:
+        section, _, name = image_cache.SETTING.partition(".")
+        click.echo(f"{settings.project}:{section}:\n  {name}: {snapshot}")
 
 
 def _helm(arguments: Sequence[str], stdin: str) -> str:
