@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from components.chart_values import image_values
+from local.helm import CHART, render
 from tests.components.example import as_text, changed
 from tests.support.engine import ROOT, Engine, digest_of, evaluate
 
@@ -59,6 +60,17 @@ def test_releases_run_what_was_built_by_its_digest_and_what_is_named_by_its_name
     assert second["runtime"]["image"] == image_values("registry.example/a1111:1")
     for values in (first, second):
         assert values["agent"]["image"] == image_values(f"{REGISTRY}/agent@{digest_of('agent')}")
+
+
+def test_pods_name_their_images_as_an_image_cache_would_hold_them(built: Engine) -> None:
+    values = built.named(RELEASE, "runtime-sd15").inputs["values"]
+    [pod] = [
+        each["spec"]["template"]["spec"]
+        for each in render(CHART, "sd15", "sd-async", values)
+        if each["kind"] == "Deployment"
+    ]
+    images = {each["image"] for each in (*pod["containers"], *pod.get("initContainers", []))}
+    assert images == {f"{REGISTRY}/{name}@{digest_of(name)}" for name in ("agent", "comfyui")}
 
 
 def test_a_release_waits_for_the_builds_of_its_images_alone(built: Engine) -> None:
