@@ -1,4 +1,4 @@
-"""Caches of public registries in this account's own, from which nodes pull without a way to the internet."""
+"""Caches of public registries in this account's own: builds and nodes meet no limit of theirs."""
 
 import json
 from dataclasses import dataclass

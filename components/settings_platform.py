@@ -114,6 +114,7 @@ class ObservabilitySettings:
 class CacheSettings:
     """A cache of a public registry: its images lie under `<stack>/<upstream>/…` here once they were pulled.
 
+    Nodes without a NAT gateway can't be the first to pull an image through it (ECR user guide, "VPC endpoints").
     secret_arn: `username` and `accessToken` for docker-hub and github, without which they refuse ECR.
     """
 

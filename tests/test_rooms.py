@@ -34,17 +34,8 @@ PURE = ("settings", "naming", "addressing", "policies", "scaling", "alarms")
 PURE_FILES = (
     *PURE,
     *(f"settings_{part}" for part in ("cluster", "docs", "platform", "runtimes")),
-    *(
-        "schema",
-        "chart_values",
-        "answers",
-        "bundle",
-        "cluster_policies",
-        "nodepools",
-        "prices",
-        "image_contexts",
-        "image_policies",
-    ),
+    *("schema", "chart_values", "answers", "bundle", "cluster_policies", "nodepools", "prices"),
+    *(f"image_{part}" for part in ("contexts", "policies")),
 )
 PURE_MODULES = tuple(f"components.{name}" for name in PURE_FILES)
 # Images at AWS, for `pulumi up` and for an operator's command: the only files of components that know boto3 (0084).
@@ -72,9 +63,7 @@ ROOMS: dict[str, Room] = {
     ),
     "components, images at AWS": Room(files=AT_AWS_FILES, own=(*PURE_MODULES, CONTRACT), foreign=BOTO),
     "components, build as a resource": Room(
-        files=("components/image_provider.py",),
-        own=(*PURE_MODULES, *AT_AWS),
-        foreign=(*PULUMI, *BOTO),
+        files=("components/image_provider.py",), own=(*PURE_MODULES, *AT_AWS), foreign=(*PULUMI, *BOTO)
     ),
     "components, images": Room(
         files=("components/images.py", "components/image_caches.py"),
@@ -156,14 +145,8 @@ ROOMS: dict[str, Room] = {
 }
 
 # Imported by a name that is not its package's, or part of what that package shows its users.
-PACKAGES = {
-    "PIL": "pillow",
-    "yaml": "pyyaml",
-    "botocore": "boto3",
-    "grpc": "pulumi",
-    "s3transfer": "boto3",
-    "multidict": "aiohttp",
-}
+PACKAGES = {"PIL": "pillow", "yaml": "pyyaml", "botocore": "boto3", "s3transfer": "boto3", "multidict": "aiohttp"}
+PACKAGES |= {"grpc": "pulumi"}
 
 
 @cache
