@@ -40,7 +40,12 @@ opened = AccessArgs(stack, api.rest_api.id, stage.stage_name, stage.arn, stage.i
 access = Access("access", opened, tagged("access"))
 upkeep = UpkeepArgs(stack, lambdas.outbox.name, lambdas.outbox.arn, lambdas.dead_letter.name, dead_letter_arns)
 Upkeep("upkeep", upkeep, tagged("upkeep"))
-images = Images("images", ImagesArgs(stack), tagged("images"))
+images = Images("images", ImagesArgs(stack, storage.contexts_bucket), tagged("images"))
+if stack.images.caches:
+    # what it places loads botocore, which a stack without caches is spared
+    from components.image_caches import ImageCaches, ImageCachesArgs
+
+    ImageCaches("image-caches", ImageCachesArgs(stack), tagged("image-caches"))
 watched = Observability("observability", ObservabilityArgs(stack), tagged("observability"))
 
 outputs = {}
@@ -48,7 +53,7 @@ if stack.kubernetes.context or stack.has_new_cluster:
     # pulumi_kubernetes takes a second to load, which a stack without a cluster is spared
     from program.kubernetes import Platform, place
 
-    outputs = place(Platform(stack, storage, messaging, reach.network, tagged))
+    outputs = place(Platform(stack, storage, messaging, images, reach.network, tagged))
 
 pulumi.export("api_endpoint", access.endpoint)
 if not stack.api.iam_auth:  # no browser signs its requests

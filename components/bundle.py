@@ -67,11 +67,15 @@ def build(root: Path, target: Target) -> Path:
         digest.update(repr((name, data)).encode())
     made = root / CACHE / f"functions-{target.architecture}-{digest.hexdigest()[:16]}.zip"
     if not made.exists():
-        entries = sources | dict(_unpacked(_wheels(root, target, lock)))
-        with tempfile.TemporaryDirectory(dir=made.parent) as scratch:
-            write(Path(scratch) / made.name, entries)
-            (Path(scratch) / made.name).replace(made)
+        put(made, sources | dict(_unpacked(_wheels(root, target, lock))))
     return made
+
+
+def put(path: Path, entries: dict[str, bytes]) -> None:
+    """As `write`, in one step: whoever else looks for the zip sees none of it or all."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        write(Path(scratch) / path.name, entries)
+        (Path(scratch) / path.name).replace(path)
 
 
 def write(path: Path, entries: dict[str, bytes]) -> None:

@@ -15,7 +15,7 @@ GRACE_MARGIN_S = 120
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeAddresses:
-    """Where the stack's own resources are."""
+    """Where the stack's own resources are, and the images, with a tag or a digest."""
 
     queue_url: str
     jobs_table: str
@@ -23,6 +23,8 @@ class RuntimeAddresses:
     input_bucket: str
     models_bucket: str
     results_topic_arn: str
+    runtime_image: str
+    agent_image: str
 
 
 def values_for(
@@ -39,10 +41,14 @@ def values_for(
             "runtime": {
                 "name": runtime.name,
                 "type": runtime.type.value,
-                "image": image_values(runtime.image),
+                "image": image_values(addresses.runtime_image),
                 "port": runtime.port,
             },
-            "agent": {"image": image_values(agent.image), "healthPort": HEALTH_PORT, "logLevel": agent.log_level},
+            "agent": {
+                "image": image_values(addresses.agent_image),
+                "healthPort": HEALTH_PORT,
+                "logLevel": agent.log_level,
+            },
             "job": {
                 "timeoutSeconds": runtime.job_timeout_s,
                 "heartbeatSeconds": agent.heartbeat_s,

@@ -8,7 +8,7 @@ import pulumi_eks as eks
 from pulumi_aws import cloudwatch, ec2, iam, kms
 from pulumi_aws import eks as aws_eks
 
-from components import cluster_policies, naming, policies
+from components import cluster_policies, image_policies, naming, policies
 from components.settings import Settings
 
 ADMIN_POLICY = "AmazonEKSClusterAdminPolicy"
@@ -165,6 +165,9 @@ class Cluster(pulumi.ComponentResource):
                 strict=True,
             )
         ]
+        if settings.images.caches:
+            caches = json.dumps(image_policies.cache_puller(settings))
+            iam.RolePolicy("system-caches", role=role.name, policy=caches, opts=self._below)
         template = self._template()
         return aws_eks.NodeGroup(
             "system",

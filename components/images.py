@@ -1,37 +1,65 @@
-"""Where the stack's images lie: a private repository for the agent and one for each type of runtime that it has."""
+"""Where the stack's images lie, and how those that no setting names come there.
+
+A repository for the agent, for each type of runtime that the stack has, and for the chart.
+"""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import pulumi
-from pulumi_aws import ecr
+from pulumi_aws import cloudwatch, codebuild, ecr, iam, s3
 
-from components import naming
+from components import image_contexts, image_policies, naming, policies
+from components.image_contexts import AGENT, Context
+from components.image_policies import BuilderArns
 from components.settings import Settings
+from components.settings_runtimes import RuntimeSettings
 
-AGENT = "agent"
+CHART = "sd-runtime"  # Helm pushes a chart to the repository of its name
+# CodeBuild's own; the docker in it is 28, with buildx (aws/aws-codebuild-docker-images, al/x86_64/standard/5.0)
+BUILD_IMAGE = "aws/codebuild/amazonlinux-x86_64-standard:5.0"
 
 
 @dataclass(frozen=True)
 class ImagesArgs:
+    """contexts: where CodeBuild finds what it builds from; None where it builds nothing. root: the project's folder."""
+
     settings: Settings
+    contexts: s3.Bucket | None = None
+    root: Path = Path()
 
 
 class Images(pulumi.ComponentResource):
-    """urls: of the repositories, by the agent's or the runtime type's name."""
+    """urls: of the repositories, by the agent's, the runtime type's or the chart's name.
+
+    built: images by their digest, `repository@sha256:…`, by the agent's or the runtime type's name.
+    """
 
     urls: Mapping[str, pulumi.Output[str]]
+    built: Mapping[str, pulumi.Output[str]]
 
     def __init__(self, name: str, args: ImagesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("sd:images:Images", name, None, opts)
-        self._settings, self._child = args.settings, pulumi.ResourceOptions(parent=self)
+        self._args, self._settings = args, args.settings
+        self._child = pulumi.ResourceOptions(parent=self)
         names = repositories(args.settings) if args.settings.images.repositories else ()
-        self.urls = {name: self._repository(name) for name in names}
+        self._repositories = {name: self._repository(name) for name in names}
+        self.urls = {name: repository.repository_url for name, repository in self._repositories.items()}
+        contexts = {image: image_contexts.context(args.root, image) for image in image_contexts.wanted(args.settings)}
+        build = self._by_docker if args.settings.images.build == "local" else self._by_codebuild
+        self.built = build(contexts) if contexts else {}
         self.register_outputs({})
 
-    def _repository(self, name: str) -> pulumi.Output[str]:
+    @property
+    def agent(self) -> pulumi.Input[str]:
+        return self._settings.agent.image or self.built[AGENT]
+
+    def runtime(self, runtime: RuntimeSettings) -> pulumi.Input[str]:
+        return runtime.image or self.built[runtime.type.value]
+
+    def _repository(self, name: str) -> ecr.Repository:
         """A tag that was pushed once means the same image for ever, so that a release can be read back from its tag."""
         repository = ecr.Repository(
             name,
@@ -42,23 +70,110 @@ class Images(pulumi.ComponentResource):
             force_delete=True,  # its images go with the stack: `pulumi destroy` leaves nothing behind
             opts=self._child,
         )
-        rules = json.dumps(lifecycle(self._settings.images.keep))
+        rules = json.dumps(image_policies.lifecycle(self._settings.images.keep * manifests(name)))
         ecr.LifecyclePolicy(name, repository=repository.name, policy=rules, opts=self._child)
-        return repository.repository_url
+        return repository
+
+    def _by_docker(self, contexts: Mapping[str, Context]) -> dict[str, pulumi.Output[str]]:
+        """With this machine's Docker, whose builder must know all platforms of an image."""
+        import pulumi_docker_build as docker  # noqa: PLC0415 - a package that no other way of building needs
+
+        registry = self._repositories[AGENT].registry_id
+        token = ecr.get_authorization_token_output(registry, opts=pulumi.InvokeOutputOptions(parent=self))
+        images = {
+            name: docker.Image(
+                name,
+                context={"location": str(self._args.root / context.recipe.context)},
+                dockerfile={"location": str(self._args.root / context.recipe.dockerfile)},
+                platforms=[docker.Platform(platform) for platform in context.recipe.platforms],
+                tags=[pulumi.Output.format("{0}:{1}", self.urls[name], context.tag)],
+                registries=[
+                    {
+                        "address": self.urls[name].apply(lambda url: url.partition("/")[0]),
+                        "username": token.user_name,
+                        "password": pulumi.Output.secret(token.password),
+                    }
+                ],
+                push=True,
+                build_on_preview=False,
+                opts=self._child,
+            )
+            for name, context in contexts.items()
+        }
+        return {name: pulumi.Output.format("{0}@{1}", self.urls[name], image.digest) for name, image in images.items()}
+
+    def _by_codebuild(self, contexts: Mapping[str, Context]) -> dict[str, pulumi.Output[str]]:
+        """At AWS: nothing but Pulumi is needed here."""
+        from components.image_provider import ImageBuild  # noqa: PLC0415 - it loads botocore
+
+        assert self._args.contexts is not None, "storage makes it for every stack that builds at CodeBuild"
+        bucket, images = self._args.contexts, self._settings.images
+        project, rights = self._project(bucket, contexts)
+        builds = {
+            name: ImageBuild(
+                name,
+                {
+                    "project": project.name,
+                    "bucket": bucket.bucket,
+                    "repository_url": self.urls[name],
+                    "tag": context.tag,
+                    "dockerfile": context.recipe.dockerfile,
+                    "context": context.recipe.context,
+                    "platforms": " ".join(context.recipe.platforms),
+                    "archive": str(context.archive.resolve()),
+                    "timeout_min": images.build_timeout_min,
+                    "docker_hub": image_contexts.docker_hub(self._settings),
+                    "region": self._settings.region,
+                    "profile": pulumi.Config("aws").get("profile"),
+                },
+                pulumi.ResourceOptions(parent=self, depends_on=[rights]),
+            )
+            for name, context in contexts.items()
+        }
+        return {name: pulumi.Output.format("{0}@{1}", self.urls[name], each.digest) for name, each in builds.items()}
+
+    def _project(self, bucket: s3.Bucket, contexts: Mapping[str, Context]) -> tuple[codebuild.Project, iam.RolePolicy]:
+        """The project of all images, and what it needs before it can build."""
+        settings, name = self._settings, naming.image_project(self._settings)
+        group = cloudwatch.LogGroup(
+            "images",
+            name=naming.build_log_group(name),
+            retention_in_days=settings.api.log_retention_days,
+            opts=self._child,
+        )
+        trust = json.dumps(policies.assumed_by("codebuild.amazonaws.com"))
+        role = iam.Role("images", name=name, assume_role_policy=trust, opts=self._child)
+        project = codebuild.Project(
+            "images",
+            name=name,
+            description="Builds the images that no setting names, each from a context that comes with the build.",
+            service_role=role.arn,
+            source={"type": "S3", "location": pulumi.Output.format("{0}/contexts/", bucket.bucket)},
+            artifacts={"type": "NO_ARTIFACTS"},
+            environment={
+                "type": "LINUX_CONTAINER",
+                "image": BUILD_IMAGE,
+                "compute_type": f"BUILD_GENERAL1_{settings.images.machine.upper()}",
+                "privileged_mode": True,  # without it there is no docker
+            },
+            logs_config={"cloudwatch_logs": {"group_name": group.name}},
+            build_timeout=settings.images.build_timeout_min,
+            queued_timeout=image_contexts.QUEUED_TIMEOUT_MIN,
+            opts=self._child,
+        )
+        document = pulumi.Output.all(
+            bucket=bucket.arn,
+            log_group=group.arn,
+            repositories=pulumi.Output.all(*(self._repositories[each].arn for each in contexts)),
+        ).apply(lambda known: json.dumps(image_policies.builder(BuilderArns(**known), settings)))
+        return project, iam.RolePolicy("images", role=role.name, policy=document, opts=self._child)
 
 
 def repositories(settings: Settings) -> tuple[str, ...]:
-    """Names, each once: the agent's and those of the runtimes' types."""
-    return (AGENT, *sorted({runtime.type.value for runtime in settings.runtimes}))
+    """Names, each once: the agent's, those of the runtimes' types, and the chart's."""
+    return (AGENT, *sorted({runtime.type.value for runtime in settings.runtimes}), CHART)
 
 
-def lifecycle(keep: int) -> dict[str, Any]:
-    """Only the newest images are kept, and nothing that lost its tag in a push that was broken off."""
-    untagged = {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 1}
-    oldest = {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": keep}
-    return {
-        "rules": [
-            {"rulePriority": place, "selection": selection, "action": {"type": "expire"}}
-            for place, selection in enumerate((untagged, oldest), start=1)
-        ]
-    }
+def manifests(name: str) -> int:
+    """How many images a build leaves in a repository: one for each platform, and the one that lists them."""
+    return 1 if name == CHART else 1 + len(image_contexts.recipe(name).platforms)

@@ -9,7 +9,7 @@ from pulumi_aws import eks as aws_eks
 from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.helm import v3 as helm
 
-from components import cluster_policies, naming, nodepools, policies
+from components import cluster_policies, image_policies, naming, nodepools, policies
 from components.chart_values import POOL_LABEL
 from components.cluster_policies import ControllerArns
 from components.settings import Settings
@@ -72,6 +72,9 @@ class Karpenter(pulumi.ComponentResource):
             strict=True,
         ):
             iam.RolePolicyAttachment(f"{label}-{policy}", role=role.name, policy_arn=arn, opts=self._below)
+        if settings.images.caches:
+            caches = json.dumps(image_policies.cache_puller(settings))
+            iam.RolePolicy(f"{label}-caches", role=role.name, policy=caches, opts=self._below)
         aws_eks.AccessEntry(
             label, cluster_name=self._args.cluster, principal_arn=role.arn, type="EC2_LINUX", opts=self._below
         )

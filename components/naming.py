@@ -21,6 +21,15 @@ def repository(settings: Settings, image: str) -> str:
     return f"{prefixed(settings)}/{image}"
 
 
+def image_project(settings: Settings) -> str:
+    return prefixed(settings, "images")
+
+
+def build_log_group(project: str) -> str:
+    """The group that CodeBuild would make by itself."""
+    return f"/aws/codebuild/{project}"
+
+
 def function_log_group(function: str) -> str:
     """The group that Lambda would make by itself, without an end to what it keeps."""
     return f"/aws/lambda/{function}"

@@ -52,7 +52,8 @@ def node_class(settings: Settings, instance_profile: str) -> Json:
             "subnetSelectorTerms": _subnets(settings),
             # EKS tags the one group that it makes for a cluster
             "securityGroupSelectorTerms": [{"tags": {f"kubernetes.io/cluster/{cluster}": "owned"}}],
-            "instanceStorePolicy": "RAID0",
+            # A node's own disks would be mounted over the images that the snapshot brings (Karpenter, Bottlerocket)
+            **({} if karpenter.image_snapshot_id else {"instanceStorePolicy": "RAID0"}),
             "blockDeviceMappings": [
                 _volume("/dev/xvda", ROOT_VOLUME_GIB) | {"rootVolume": True},
                 _volume("/dev/xvdb", karpenter.data_volume_gib, snapshot=karpenter.image_snapshot_id),

@@ -22,6 +22,8 @@ class RuntimeArgs:
     input_bucket: pulumi.Input[str]
     models_bucket: pulumi.Input[str]
     results_topic_arn: pulumi.Input[str]
+    runtime_image: pulumi.Input[str]
+    agent_image: pulumi.Input[str]
     models_claim: str = ""
 
 
@@ -37,6 +39,8 @@ class Runtime(pulumi.ComponentResource):
             input_bucket=args.input_bucket,
             models_bucket=args.models_bucket,
             results_topic_arn=args.results_topic_arn,
+            runtime_image=args.runtime_image,
+            agent_image=args.agent_image,
         )
         self.release = helm.Release(
             name,

@@ -24,6 +24,7 @@ from sd_async.contract.jobs import RuntimeType
 # The shortest limit of what is named after the stack is 64 (IAM roles, functions); the longest part after it, of a
 # runtime's agents, has 26.
 MAX_PREFIX_CHARS = 37
+MAX_CACHE_CHARS = 30  # of a cache's prefix (ECR API, CreatePullThroughCacheRule)
 
 
 API_SERVICE = "execute-api"  # AWS's name of the service that answers for REST APIs
@@ -87,6 +88,7 @@ def parse(project: str, stack: str, config: Mapping[str, Any]) -> Settings:
     if sections is None:
         raise SettingsError([line.replace(f"{project}.", f"{project}:", 1) for line in problems])
     problems += [f"{project}:{line}" for line in _conflicts(sections)]
+    problems += [f"{project}:{line}" for line in _long_caches(f"{project}-{stack}", sections)]
     if problems:
         raise SettingsError(problems)
     return Settings(project=project, stack=stack, region=region, **vars(sections))
@@ -144,6 +146,7 @@ def _conflicts(sections: Sections) -> Iterator[str]:
         yield from _model_conflicts(f"runtimes[{index}].models", runtime.models)
         if runtime.port == HEALTH_PORT:
             yield f"runtimes[{index}].port: {HEALTH_PORT} is the agent's own in the same pod; choose another."
+    yield from _image_conflicts(sections)
     yield from settings_platform.conflicts(sections)
     yield from settings_cluster.conflicts(sections)
     yield from _pool_conflicts(sections)
@@ -167,6 +170,28 @@ def _reach_conflicts(sections: Sections) -> Iterator[str]:
             f"{network.vpc_id or 'none'}; make one for execute-api where the callers are and name it in "
             "api.vpc_endpoint_id."
         )
+
+
+def _image_conflicts(sections: Sections) -> Iterator[str]:
+    """Images that neither a setting names nor the stack builds."""
+    images = sections.images
+    if images.build != "given" and images.repositories:
+        return
+    key, value = ("build", "given") if images.build == "given" else ("repositories", "false")
+    named = {f"runtimes[{index}]": runtime.image for index, runtime in enumerate(sections.runtimes)}
+    for owner, image in (named | {"agent": sections.agent.image}).items():
+        if image is None:
+            yield f"{owner}.image: is missing, and images.{key}: {value} builds none; name one, or leave {key} out."
+
+
+def _long_caches(prefix: str, sections: Sections) -> Iterator[str]:
+    for index, cache in enumerate(sections.images.caches):
+        name = f"{prefix}/{cache.upstream}"
+        if len(name) > MAX_CACHE_CHARS:
+            yield (
+                f"images.caches[{index}].upstream: {name} has {len(name)} characters and ECR takes {MAX_CACHE_CHARS}; "
+                "choose a shorter name for the stack, or leave the cache out."
+            )
 
 
 def _pool_conflicts(sections: Sections) -> Iterator[str]:

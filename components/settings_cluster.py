@@ -122,8 +122,9 @@ class PoolSettings:
 class KarpenterSettings:
     """GPU nodes. bottlerocket: version of their system. image_snapshot_id: a snapshot of a data volume with images.
 
-    data_volume_gib: for images and scratch where a node has no disk of its own. consolidate_after_s: how long an
-    empty node waits for the next job. expire_after_h: life of a node, after which a patched one takes its place.
+    With a snapshot, a node's own disks are not used: they would hide it. data_volume_gib: for images and scratch where
+    a node has no disk of its own. consolidate_after_s: how long an empty node waits for the next job. expire_after_h:
+    life of a node, after which a patched one takes its place.
     dcgm_exporter: whether the GPUs' own metrics are offered to Prometheus.
     """
 

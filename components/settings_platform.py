@@ -11,7 +11,21 @@ MAX_CLIENTS = 100  # of a region's 300 usage plans (API Gateway quotas)
 # Values that CloudWatch Logs takes (PutRetentionPolicy), up to two years.
 LOG_RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731)
 
+# Registries that ECR fetches from by itself (ECR user guide, "Sync an upstream registry"), by the name of their cache.
+UPSTREAMS = {
+    "ecr-public": "public.ecr.aws",
+    "k8s": "registry.k8s.io",
+    "quay": "quay.io",
+    "docker-hub": "registry-1.docker.io",
+    "github": "ghcr.io",
+}
+NAMED_UPSTREAMS = ("docker-hub", "github")  # they want to know who asks
+
 _client = text(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?", "client name: a letter, then up to 31 of a-z, 0-9 and inner `-`")
+_secret = text(
+    r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:ecr-pullthroughcache/[\w/+=.@-]+",
+    "ARN of a secret of Secrets Manager whose name begins with `ecr-pullthroughcache/`",
+)
 _domain = text(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", "domain name such as `images.example.com`")
 _certificate = text(r"arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/[0-9a-f-]{36}", "ARN of an ACM certificate")
 _endpoint = text(r"vpce-[0-9a-f]{8,17}", "endpoint id such as `vpce-0123456789abcdef0`")
@@ -106,14 +120,33 @@ class ObservabilitySettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImagesSettings:
-    """Repositories for the agent's and the runtimes' images; which image runs is said by each `image` setting.
+class CacheSettings:
+    """A cache of a public registry: its images lie under `<stack>/<upstream>/…` here once they were pulled.
 
-    keep: images in each repository; older ones expire, so keep more than you may want to go back to.
+    Nodes without a NAT gateway can't be the first to pull an image through it (ECR user guide, "VPC endpoints").
+    secret_arn: `username` and `accessToken` for docker-hub and github, without which they refuse ECR.
     """
 
+    upstream: str = checked(one_of(*UPSTREAMS))
+    secret_arn: str | None = checked(_secret, None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagesSettings:
+    """Images of the agent and the runtimes, and repositories for them. An `image` that is named is never built.
+
+    build: how the others come about. `codebuild` builds at AWS, `local` with this machine's Docker, `given` not at all.
+    keep: builds in each repository; older ones expire, so keep more than you may want to go back to.
+    caches: of public registries, for nodes and builds.
+    machine: of CodeBuild; a runtime's image needs the disk of `medium`, 128 GB. build_timeout_min: of one build.
+    """
+
+    build: str = checked(one_of("codebuild", "local", "given"), "codebuild")
     repositories: bool = checked(flag, default=True)
-    keep: int = checked(whole(2, 1000, "images"), 20)
+    keep: int = checked(whole(2, 300, "builds"), 20)
+    caches: tuple[CacheSettings, ...] = checked(many(nested(CacheSettings), 0, len(UPSTREAMS)), ())
+    machine: str = checked(one_of("small", "medium", "large"), "medium")
+    build_timeout_min: int = checked(whole(5, 480, "minutes"), 60)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +170,7 @@ def conflicts(sections: PlatformSections) -> Iterator[str]:
             "api.domain: has neither certificate_arn nor zone_id; name a certificate of this region, or the Route 53 "
             "zone of the name in which one can be proven."
         )
+    yield from _cache_conflicts(sections.images)
     watch = sections.observability
     if watch.budget_usd_per_month is not None and not watch.emails:
         yield "observability.budget_usd_per_month: tells nobody; name who is told in observability.emails."
@@ -151,3 +185,15 @@ def conflicts(sections: PlatformSections) -> Iterator[str]:
             f"api.private: asks for an endpoint to be made and vpc_endpoint_id names {api.vpc_endpoint_id}; leave out "
             "one of them."
         )
+
+
+def _cache_conflicts(images: ImagesSettings) -> Iterator[str]:
+    for upstream, count in Counter(cache.upstream for cache in images.caches).items():
+        if count > 1:
+            yield f"images.caches: {count} are of {upstream}; one is enough."
+    for index, cache in enumerate(images.caches):
+        key, is_named = f"images.caches[{index}].secret_arn", cache.upstream in NAMED_UPSTREAMS
+        if is_named and not cache.secret_arn:
+            yield f"{key}: is missing; {cache.upstream} answers ECR only with credentials, so store them and name it."
+        if cache.secret_arn and not is_named:
+            yield f"{key}: {cache.upstream} asks for no credentials; leave it out."

@@ -80,12 +80,12 @@ class ModelSettings:
 class RuntimeSettings:
     """One runtime. name: also the value of the message attribute that leads to its queue. port: of its HTTP server.
 
-    pool: of `karpenter.pools`, whose nodes it runs on.
+    image: its image; built from this repository when left out. pool: of `karpenter.pools`, whose nodes it runs on.
     """
 
     name: str = checked(_name)
     type: RuntimeType = checked(member(RuntimeType))
-    image: str = checked(_image)
+    image: str | None = checked(_image, None)
     port: int = checked(whole(1024, 65535))
     job_timeout_s: int = checked(whole(1, limits.MAX_TIMEOUT_S, "seconds"), 3600)
     pool: str = checked(_name, "gpu")
@@ -95,12 +95,13 @@ class RuntimeSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class AgentSettings:
-    """The queue agent. lease_s: how long a job stays with an agent that is silent; the queue's visibility timeout.
+    """The queue agent. image: its image; built from this repository when left out.
 
+    lease_s: how long a job stays with an agent that is silent; the queue's visibility timeout.
     max_attempts: deliveries before a job is given up; the queue's maxReceiveCount (1 to 1,000, SQS).
     """
 
-    image: str = checked(_image)
+    image: str | None = checked(_image, None)
     heartbeat_s: int = checked(whole(1, 3600, "seconds"), 5)
     lease_s: int = checked(whole(3, limits.MAX_TIMEOUT_S, "seconds"), 60)
     max_attempts: int = checked(whole(1, 1000), 5)
@@ -112,4 +113,4 @@ class RuntimeSections:
     """The sections of this file, as the stack file names them."""
 
     runtimes: tuple[RuntimeSettings, ...] = checked(many(nested(RuntimeSettings), 1, MAX_RUNTIMES))
-    agent: AgentSettings = checked(nested(AgentSettings))
+    agent: AgentSettings = checked(nested(AgentSettings), AgentSettings())

@@ -8,10 +8,12 @@ import pulumi
 from pulumi_aws import dynamodb, s3
 
 from components import naming, policies
+from components.image_contexts import builds_at_aws
 from components.settings import Settings
 from sd_async.contract import records
 
 UNFINISHED_UPLOAD_DAYS = 3
+CONTEXT_DAYS = 30  # after its build a context is only there to be looked at
 OLD_MODEL_DAYS = 30  # a model overwritten by mistake can be had back that long
 
 _INDEXES = {records.BY_OWNER: "owner", records.BY_STATUS: "status", records.BY_OUTBOX: "outbox"}
@@ -35,9 +37,9 @@ class Places(TypedDict):
 
 
 class Storage(pulumi.ComponentResource):
-    """Buckets for outputs, inputs and models, and the jobs table; places: names and ARNs for those who use them.
+    """Buckets and the jobs table; places: names and ARNs for those who use them. outputs: of the stack.
 
-    outputs: of the stack.
+    contexts_bucket: what images are built from; None where CodeBuild builds none.
     """
 
     def __init__(self, name: str, args: StorageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -47,6 +49,7 @@ class Storage(pulumi.ComponentResource):
         self.output_bucket = self._bucket("output", _expiry(retention_days))
         self.input_bucket = self._bucket("input", _expiry(retention_days))
         self.models_bucket = self._bucket("models", _old_versions())
+        self.contexts_bucket = self._bucket("contexts", _expiry(CONTEXT_DAYS)) if builds_at_aws(args.settings) else None
         s3.BucketVersioning(
             "models",
             bucket=self.models_bucket.bucket,

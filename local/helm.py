@@ -60,13 +60,13 @@ def render(chart: Path, release: str, namespace: str, values: Mapping[str, Any])
 def template(chart: Path, release: str, namespace: str, values: Mapping[str, Any]) -> str:
     """The chart's objects as one YAML text. Raises: ChartError, HelmMissingError."""
     command = ["template", release, str(chart), "--namespace", namespace, "--values", "-"]
-    return _helm(command, stdin=json.dumps(values))
+    return run(command, stdin=json.dumps(values))
 
 
 def lint(chart: Path, values: Sequence[Path] = ()) -> str:
     """What `helm lint --strict` says about the chart with these files of values. Raises: ChartError."""
     options = [option for path in values for option in ("--values", str(path))]
-    return _helm(["lint", "--strict", str(chart), *options])
+    return run(["lint", "--strict", str(chart), *options])
 
 
 @functools.cache
@@ -74,7 +74,8 @@ def _found() -> Path:
     return find()
 
 
-def _helm(command: Sequence[str], stdin: str = "") -> str:
+def run(command: Sequence[str], stdin: str = "") -> str:
+    """What helm says on stdout. Raises: ChartError with what it says on stderr, HelmMissingError."""
     done = subprocess.run(
         [str(_found()), *command], input=stdin, capture_output=True, text=True, timeout=WAIT_S, check=False
     )

@@ -1,10 +1,13 @@
 """`sd-async admin`: an operator's commands. Results go to stdout, progress to stderr."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import boto3
 import click
@@ -13,9 +16,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
+from components.image_codebuild import SystemClock
 from components.prices import fixed_items
 from components.settings import Settings
-from ops import drain, leaks, models, preflight, stacks
+from local import helm
+from ops import drain, image_cache, leaks, models, preflight, publish, stacks
 from ops.errors import OpsError
 from ops.findings import Finding, Status
 
@@ -104,6 +109,74 @@ def drain_command(*, stack: str, timeout_s: int, resume: bool, endpoint_url: str
 
 def _tell_counts(counts: Mapping[str, drain.Count]) -> None:
     click.echo("  ".join(f"{name}: {each.waiting} wait, {each.running} run" for name, each in counts.items()), err=True)
+
+
+@admin.command("publish")
+@click.option("--stack", default="dev", show_default=True, help="Publish for Pulumi.<stack>.yaml.")
+@click.option("--only", type=click.Choice(["images", "chart"]), help="Not the other.")
+@click.option("--json", "as_json", is_flag=True, help="What was published as JSON.")
+@click.option("--endpoint-url", metavar="URL", help="AWS's APIs, and its registry, somewhere else than at AWS.")
+def publish_command(*, stack: str, only: str | None, as_json: bool, endpoint_url: str | None) -> None:
+    """Build the images at CodeBuild, push the chart to ECR, and print the digests; a second run changes nothing."""
+    root = Path.cwd()
+    try:
+        settings = stacks.settings_of(root, stack)
+        session = boto3.Session(region_name=settings.region)
+        publisher = publish.Publisher(
+            settings,
+            lambda name: session.client(name, endpoint_url=endpoint_url),
+            root,
+            clock=SystemClock(),
+            tell=partial(click.echo, err=True),
+        )
+        done = [] if only == "images" else [publisher.chart(_helm, endpoint_url and urlsplit(endpoint_url).netloc)]
+        done += [] if only == "chart" else publisher.images()
+    except OpsError as error:
+        raise Fault(str(error)) from error
+    if as_json:
+        click.echo(json.dumps([asdict(each) for each in done], indent=2))
+    else:
+        for each in done:
+            click.echo(f"{'new ' if each.is_new else 'same'}  {each.name}  {each.reference}")
+
+
+@admin.group("image-cache")
+def image_cache_group() -> None:
+    """Images that are on a node's disk before it starts."""
+
+
+@image_cache_group.command("build")
+@click.option("--stack", default="dev", show_default=True, help="For the nodes of Pulumi.<stack>.yaml.")
+@click.option("--subnet", help="Where the instance runs, with a way to ECR and SSM; else one of the stack's.")
+@click.option("--instance-type", default="m5.large", show_default=True, help="An x86-64 type, for half an hour or so.")
+@click.option("--json", "as_json", is_flag=True, help="The snapshot as JSON.")
+@click.option("--endpoint-url", metavar="URL", help="AWS's APIs somewhere else than at AWS.")
+def image_cache_command(
+    *, stack: str, subnet: str | None, instance_type: str, as_json: bool, endpoint_url: str | None
+) -> None:
+    """Make a snapshot with the images in it, and print the setting that gives it to new nodes."""
+    root = Path.cwd()
+    try:
+        settings = stacks.settings_of(root, stack)
+        session = boto3.Session(region_name=settings.region)
+        clients = partial(session.client, endpoint_url=endpoint_url)
+        images = image_cache.references(settings, clients, root)
+        cache = image_cache.ImageCache(settings, clients, SystemClock(), partial(click.echo, err=True))
+        snapshot = cache.build(images, image_cache.Place(instance_type, subnet))
+    except OpsError as error:
+        raise Fault(str(error)) from error
+    if as_json:
+        click.echo(json.dumps({"snapshot_id": snapshot, "setting": image_cache.SETTING, "images": images}, indent=2))
+    else:
+        section, _, name = image_cache.SETTING.partition(".")
+        click.echo(f"{settings.project}:{section}:\n  {name}: {snapshot}")
+
+
+def _helm(arguments: Sequence[str], stdin: str) -> str:
+    try:
+        return helm.run(arguments, stdin)
+    except (helm.ChartError, helm.HelmMissingError) as error:
+        raise OpsError(f"Helm can't do it: {error}") from error
 
 
 @admin.group("models")

@@ -10,6 +10,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from components import naming
+from components.image_sweep import repositories
 from components.settings import Settings
 from ops.errors import OpsError
 
@@ -30,7 +31,8 @@ class Leak:
 def leaks(settings: Settings, clients: Clients) -> list[Leak]:
     """Everything of the stack that is still there, sorted. Raises: OpsError when AWS can't be asked."""
     try:
-        found = {*_tagged(settings, clients), *_instances(settings, clients), *_log_groups(settings, clients)}
+        looks = (_tagged, _instances, _log_groups, _repositories)
+        found = {leak for look in looks for leak in look(settings, clients)}
     except (ClientError, BotoCoreError) as error:
         raise OpsError(f"AWS can't be asked what is left of {naming.prefixed(settings)}: {error}") from error
     return sorted(found, key=lambda leak: leak.arn)
@@ -61,8 +63,19 @@ def _instances(settings: Settings, clients: Clients) -> Iterator[Leak]:
 def _log_groups(settings: Settings, clients: Clients) -> Iterator[Leak]:
     """Groups that a service made again when it wrote once more, without tags and without an end to what they keep."""
     name = naming.prefixed(settings)
-    starts = (f"/aws/lambda/{name}-", f"/aws/apigateway/{name}-", f"/aws/eks/{naming.cluster(settings)}/")
+    starts = (
+        f"/aws/codebuild/{name}-",
+        f"/aws/lambda/{name}-",
+        f"/aws/apigateway/{name}-",
+        f"/aws/eks/{naming.cluster(settings)}/",
+    )
     for start in starts:
         for page in clients("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=start):
             for each in page["logGroups"]:
                 yield Leak(each["logGroupName"], "the stack's name")
+
+
+def _repositories(settings: Settings, clients: Clients) -> Iterator[Leak]:
+    """Those that ECR made for a cache carry no tags."""
+    for name in repositories(clients("ecr"), naming.prefixed(settings)):
+        yield Leak(name, "the stack's name")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_kubernetes import Provider
 
+from components.images import Images
 from components.keda import KedaArgs, RuntimeScaling
 from components.messaging import Messaging
 from components.network import Network
@@ -27,6 +28,7 @@ class Platform:
     settings: Settings
     storage: Storage
     messaging: Messaging
+    images: Images
     network: Network | None
     tagged: Tagged
 
@@ -132,6 +134,8 @@ def _release(platform: Platform, runtime: RuntimeSettings, base: Base) -> None:
             input_bucket=storage.input_bucket.bucket,
             models_bucket=storage.models_bucket.bucket,
             results_topic_arn=messaging.results_topic.arn,
+            runtime_image=platform.images.runtime(runtime),
+            agent_image=platform.images.agent,
             models_claim=base.claims.get(runtime.name, ""),
         ),
         _after(opts, *base.nodes),

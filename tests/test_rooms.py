@@ -36,8 +36,12 @@ PURE_FILES = (
     *(f"settings_{part}" for part in ("cluster", "docs", "platform", "runtimes")),
     *("schema", "chart_values", "answers", "bundle", "cluster_policies", "nodepools", "prices"),
     "price_list",
+    *(f"image_{part}" for part in ("contexts", "policies")),
 )
 PURE_MODULES = tuple(f"components.{name}" for name in PURE_FILES)
+# Images at AWS, for `pulumi up` and for an operator's command: the only files of components that know boto3 (0084).
+AT_AWS = ("components.image_codebuild", "components.image_sweep")
+AT_AWS_FILES = tuple(f"{name.replace('.', '/')}.py" for name in AT_AWS)
 CONTRACT = "sd_async.contract"
 BOTO = ("boto3", "botocore", "mypy_boto3_*")
 PULUMI = ("pulumi", "pulumi_*")
@@ -57,6 +61,15 @@ ROOMS: dict[str, Room] = {
     ),
     "components, api": Room(
         files=("components/api.py",), own=(*PURE_MODULES, CONTRACT, "functions.api.routes"), foreign=PULUMI
+    ),
+    "components, images at AWS": Room(files=AT_AWS_FILES, own=(*PURE_MODULES, CONTRACT), foreign=BOTO),
+    "components, build as a resource": Room(
+        files=("components/image_provider.py",), own=(*PURE_MODULES, *AT_AWS), foreign=(*PULUMI, *BOTO)
+    ),
+    "components, images": Room(
+        files=("components/images.py", "components/image_caches.py"),
+        own=(*PURE_MODULES, "components.image_provider"),
+        foreign=PULUMI,
     ),
     "components": Room(files=("components/*.py",), own=(*PURE_MODULES, CONTRACT), foreign=PULUMI),
     "sd_async": Room(files=("sd_async/__init__.py",)),
@@ -122,10 +135,11 @@ ROOMS: dict[str, Room] = {
     "agent, process": Room(files=("agent/__main__.py",), own=("agent", CONTRACT)),
     "ops, command": Room(
         files=("ops/cli.py", "ops/stacks.py"),
-        own=("ops", *PURE_MODULES, CONTRACT),
+        # helm is found, or fetched, in one place; builds at AWS are begun as `pulumi up` does (0085)
+        own=("ops", "local.helm", *AT_AWS, *PURE_MODULES, CONTRACT),
         foreign=(*BOTO, "click", "rich", "yaml"),
     ),
-    "ops": Room(files=("ops/*.py",), own=("ops", *PURE_MODULES, CONTRACT), foreign=BOTO),
+    "ops": Room(files=("ops/*.py",), own=("ops", *AT_AWS, *PURE_MODULES, CONTRACT), foreign=BOTO),
     "local": Room(files=("local/*.py",), own=PROJECT, foreign=("*",)),
     "bench": Room(files=("bench/*.py",), own=PROJECT, foreign=("*",)),
     "tests": Room(files=("tests/*.py",), own=PROJECT, foreign=("*",)),
@@ -133,6 +147,7 @@ ROOMS: dict[str, Room] = {
 
 # Imported by a name that is not its package's, or part of what that package shows its users.
 PACKAGES = {"PIL": "pillow", "yaml": "pyyaml", "botocore": "boto3", "s3transfer": "boto3", "multidict": "aiohttp"}
+PACKAGES |= {"grpc": "pulumi"}
 
 
 @cache
@@ -199,6 +214,8 @@ def test_every_import_stays_within_what_its_room_may_use() -> None:
         ("components/storage.py", "from components.messaging import Messaging"),
         ("components/storage.py", "from components import messaging"),
         ("components/storage.py", "import boto3"),
+        ("components/images.py", "import boto3"),
+        ("components/image_codebuild.py", "import pulumi"),
         ("components/storage.py", "from functions.api.routes import ROUTES"),
         ("components/api.py", "from functions.api import service"),
         ("components/naming.py", "import pulumi"),

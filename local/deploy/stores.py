@@ -1,4 +1,6 @@
-"""Buckets, tables and image repositories."""
+"""Buckets, tables, image repositories and what builds images."""
+
+from hashlib import sha256
 
 from local.deploy.aws import Aws, Kind, Made, named
 from local.deploy.inputs import Inputs, pascal, plain
@@ -98,6 +100,30 @@ def repository_lifecycle(aws: Aws, _name: str, given: Inputs) -> Made:
     return given["repository"], {}
 
 
+def image_project(aws: Aws, name: str, given: Inputs) -> Made:
+    label = named(name, given)
+    made = aws.client("codebuild").create_project(
+        name=label,
+        description=given["description"],
+        serviceRole=given["serviceRole"],
+        source=plain(given["source"]),
+        artifacts=plain(given["artifacts"]),
+        environment=plain(given["environment"]),
+        logsConfig={
+            "cloudWatchLogs": {"status": "ENABLED", "groupName": given["logsConfig"]["cloudwatchLogs"]["groupName"]}
+        },
+        timeoutInMinutes=given["buildTimeout"],
+        queuedTimeoutInMinutes=given["queuedTimeout"],
+    )["project"]
+    return label, {"name": label, "arn": made["arn"]}
+
+
+def image_build(_aws: Aws, _name: str, given: Inputs) -> Made:
+    """No build: local pods are processes, which pull nothing. A digest of the tag stands for the image's own."""
+    digest = sha256(f"{given['repository_url']}:{given['tag']}".encode()).hexdigest()
+    return given["repository_url"], {"digest": f"sha256:{digest}"}
+
+
 KINDS: dict[str, Kind] = {
     "aws:s3/bucket:Bucket": bucket,
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": bucket_access,
@@ -108,4 +134,6 @@ KINDS: dict[str, Kind] = {
     "aws:dynamodb/table:Table": table,
     "aws:ecr/repository:Repository": repository,
     "aws:ecr/lifecyclePolicy:LifecyclePolicy": repository_lifecycle,
+    "aws:codebuild/project:Project": image_project,
+    "pulumi-python:dynamic/images:Build": image_build,
 }

@@ -27,6 +27,9 @@ ANSWERED_BY_NOTHING = {
     "aws:wafv2/webAcl:WebAcl": "the emulator listens on loopback only, where no stranger calls",
     "aws:wafv2/webAclAssociation:WebAclAssociation": "as its WebAcl",
     "aws:budgets/budget:Budget": "nothing is spent here",
+    "aws:ecr/pullThroughCacheRule:PullThroughCacheRule": "local pods are processes, which pull no image",
+    "aws:ecr/repositoryCreationTemplate:RepositoryCreationTemplate": "as the cache whose repositories it shapes",
+    "pulumi-python:dynamic/images:Sweep": "the emulator ends with all it holds",
 }
 
 # Inputs that change nothing here, each with the reason; any other that no kind reads is refused.
@@ -34,6 +37,21 @@ WITHOUT_EFFECT = {
     "aws:ecr/repository:Repository": {"forceDelete": "the emulator ends with all it holds"},
     "aws:kms/key:Key": {"deletionWindowInDays": "the emulator ends with all it holds"},
     "aws:s3/bucket:Bucket": {"forceDestroy": "the emulator ends with everything in it"},
+    "pulumi-python:dynamic/images:Build": dict.fromkeys(
+        (
+            "__provider",
+            "archive",
+            "bucket",
+            "context",
+            "docker_hub",
+            "dockerfile",
+            "platforms",
+            "project",
+            "region",
+            "timeout_min",
+        ),
+        "nothing is built: local pods are processes, which pull no image",
+    ),
     "aws:apigateway/deployment:Deployment": {"triggers": "there is no earlier deployment that could be kept"},
     RELEASE: {
         "compat": "the SDK's own mark",

@@ -36,7 +36,7 @@ def test_there_are_three_images() -> None:
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
 def test_an_image_runs_without_root_and_from_a_released_base(path: Path) -> None:
     assert int(lines(path, "USER")[-1].partition(":")[0]) > 0
-    bases = [base for name, base in (line.split("=", 1) for line in lines(path, "ARG")) if name.endswith("_IMAGE")]
+    bases = [base for _, base in (line.split("=", 1) for line in lines(path, "ARG") if "_IMAGE=" in line)]
     assert bases, "a release replaces them by their digests"
     assert all(re.search(r":(?!latest)[\w.-]+$", base) for base in bases)
 

@@ -19,6 +19,8 @@ ADDRESSES = RuntimeAddresses(
     input_bucket="inputs",
     models_bucket="models",
     results_topic_arn="arn:aws:sns:us-west-2:111122223333:results",
+    runtime_image="registry.example/comfyui:1",
+    agent_image="registry.example/agent:2",
 )
 RUNTIME = RuntimeSettings(
     name="comfy", type=RuntimeType.COMFYUI, image="registry.example/comfyui:1", port=9000, job_timeout_s=600

@@ -82,13 +82,19 @@ def test_only_pods_that_want_a_gpu_come_onto_its_node() -> None:
 
 
 def test_nodes_are_pinned_closed_and_quick_to_pull() -> None:
-    spec = node_class(stack(image_snapshot_id="snap-0123456789abcdef0"), "profile")["spec"]
+    spec = node_class(stack(), "profile")["spec"]
     assert spec["amiSelectorTerms"] == [{"alias": "bottlerocket@v1.68.0"}]
     assert spec["instanceStorePolicy"] == "RAID0"
     assert spec["metadataOptions"] == {"httpTokens": "required", "httpPutResponseHopLimit": 1}
     assert all(one["ebs"]["encrypted"] for one in spec["blockDeviceMappings"])
-    assert spec["blockDeviceMappings"][1]["ebs"]["snapshotID"] == "snap-0123456789abcdef0"
+    assert "snapshotID" not in spec["blockDeviceMappings"][1]["ebs"]
     assert tomllib.loads(spec["userData"])["settings"]["container-runtime"]["snapshotter"] == "soci"
+
+
+def test_images_of_a_snapshot_are_not_hidden_behind_the_nodes_own_disks() -> None:
+    spec = node_class(stack(image_snapshot_id="snap-0123456789abcdef0"), "profile")["spec"]
+    assert spec["blockDeviceMappings"][1]["ebs"]["snapshotID"] == "snap-0123456789abcdef0"
+    assert "instanceStorePolicy" not in spec
 
 
 def test_an_existing_networks_subnets_are_named_one_by_one() -> None:

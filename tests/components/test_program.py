@@ -47,9 +47,11 @@ dynamodb/table:Table jobs = sd-async-dev-jobs
 ecr/lifecyclePolicy:LifecyclePolicy a1111
 ecr/lifecyclePolicy:LifecyclePolicy agent
 ecr/lifecyclePolicy:LifecyclePolicy comfyui
+ecr/lifecyclePolicy:LifecyclePolicy sd-runtime
 ecr/repository:Repository a1111 = sd-async-dev/a1111
 ecr/repository:Repository agent = sd-async-dev/agent
 ecr/repository:Repository comfyui = sd-async-dev/comfyui
+ecr/repository:Repository sd-runtime = sd-async-dev/sd-runtime
 iam/role:Role api = sd-async-dev-api
 iam/role:Role dead-letter = sd-async-dev-dead-letter
 iam/role:Role gateway-logs = sd-async-dev-gateway-logs
@@ -169,7 +171,7 @@ def test_a_user_is_told_where_everything_is(placed: Engine) -> None:
         "queue_urls": {"sd15": f"{queues}-jobs-sd15", "sdxl": f"{queues}-jobs-sdxl"},
         "image_repositories": {
             name: f"123456789012.dkr.ecr.us-west-2.amazonaws.com/sd-async-dev/{name}"
-            for name in ("agent", "comfyui", "a1111")
+            for name in ("agent", "comfyui", "a1111", "sd-runtime")
         },
         "dashboard_url": "https://us-west-2.console.aws.amazon.com/cloudwatch/home?region=us-west-2"
         "#dashboards/dashboard/sd-async-dev",

@@ -26,6 +26,8 @@ def release() -> Runtime:
         input_bucket=ADDRESSES.input_bucket,
         models_bucket=ADDRESSES.models_bucket,
         results_topic_arn=ADDRESSES.results_topic_arn,
+        runtime_image=pulumi.Output.from_input(ADDRESSES.runtime_image),
+        agent_image=ADDRESSES.agent_image,
     )
     return Runtime("comfy", args)
 

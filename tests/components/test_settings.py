@@ -17,6 +17,7 @@ from tests.components.example import CONFIG, as_text, changed, stack
 from tests.support.engine import ROOT, settings_of
 
 RUNTIME = {"name": "sd15", "type": "comfyui", "image": "registry.example/comfyui:1"}
+SECRET = "arn:aws:secretsmanager:us-west-2:123456789012:secret:ecr-pullthroughcache/hub-AbCdEf"
 AGENT = {"image": "registry.example/agent:1"}
 
 
@@ -80,9 +81,7 @@ def test_everything_wrong_is_said_at_once() -> None:
         "aws:region",
         "sd-async:runtimes[0].name",
         "sd-async:runtimes[0].type",
-        "sd-async:runtimes[0].image",
         "sd-async:agent",
-        "sd-async:agent.image",
     ]
 
 
@@ -119,7 +118,28 @@ REFUSED = [
         "sd-async:runtimes[0].scaling.queue_length: True is no whole number from 1 to 1000 jobs. Leave it out for 1.",
     ),
     ({"runtimes": [RUNTIME, RUNTIME]}, "sd-async:runtimes: 2 are named sd15; give each its own name"),
-    ({"agent": {}}, "sd-async:agent.image: is missing; it has no default, so add it."),
+    (
+        {"agent": {}, "images": {"build": "given"}},
+        "sd-async:agent.image: is missing, and images.build: given builds none; name one, or leave build out.",
+    ),
+    (
+        {"runtimes": [{"name": "sd15", "type": "comfyui"}], "images": {"repositories": False}},
+        "sd-async:runtimes[0].image: is missing, and images.repositories: false builds none; name one, or leave",
+    ),
+    (
+        {"images": {"caches": [{"upstream": "docker-hub"}]}},
+        "sd-async:images.caches[0].secret_arn: is missing; docker-hub answers ECR only with credentials, so store them",
+    ),
+    (
+        {"images": {"caches": [{"upstream": "quay", "secret_arn": SECRET}]}},
+        "sd-async:images.caches[0].secret_arn: quay asks for no credentials; leave it out.",
+    ),
+    ({"images": {"caches": [{"upstream": "quay"}] * 2}}, "sd-async:images.caches: 2 are of quay; one is enough."),
+    (
+        {"images": {"caches": [{"upstream": "quay", "secret_arn": "arn:aws:secretsmanager:us-west-2:1:secret:x"}]}},
+        "sd-async:images.caches[0].secret_arn: arn:aws:secretsmanager:us-west-2:1:secret:x is no ARN of a secret",
+    ),
+    ({"images": {"build": "docker"}}, "sd-async:images.build: docker is none of codebuild, local, given."),
     ({"agent": AGENT | {"lease_s": 14}}, "sd-async:agent.lease_s: 14 is less than three heartbeats of 5 s"),
     ({"agent": AGENT | {"max_attempts": 1001}}, "sd-async:agent.max_attempts: 1001 is no whole number from 1 to 1000."),
     (
@@ -239,3 +259,13 @@ def test_any_yaml_becomes_settings_or_one_settings_error(text: str) -> None:
 @pytest.mark.parametrize("value", ["[" * 100_000, {"burst": 1 << 40_000}, {"burst": float("nan")}, {1: 2}, "\ud800"])
 def test_monstrous_values_are_refused_like_any_other(value: Any) -> None:
     assert problems(changed(api=value))
+
+
+def test_a_cache_whose_name_is_too_long_for_ecr_is_refused_and_one_that_just_fits_is_taken() -> None:
+    config = changed(images={"caches": [{"upstream": "docker-hub", "secret_arn": SECRET}]})
+    assert len("sd-async-productio/docker-hub") == 29
+    [found] = problems(config, stack_name="productions")
+    assert found.startswith(
+        "sd-async:images.caches[0].upstream: sd-async-productions/docker-hub has 31 characters and ECR"
+    )
+    assert parse("sd-async", "production", config).images.caches[0].secret_arn == SECRET

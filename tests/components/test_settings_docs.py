@@ -54,7 +54,7 @@ def test_each_stack_file_is_one_for_editors_too(path: Any) -> None:
         {"sd-async:api": {"burst": 0}},
         {"sd-async:api": {"brust": 1}},
         {"sd-async:api": {"clients": [{"rate": 1}]}},
-        {"sd-async:agent": {}},
+        {"sd-async:agent": {"image": "x/y:latest"}},
         {"sd-async:apii": {}},
         {"sd-async:runtimes": []},
         {"sd-async:runtimes": [{"name": "SD", "type": "comfyui", "image": "a/b:1"}]},

@@ -10,7 +10,10 @@ from local.deploy.up import CALLER
 from local.emulator import ACCOUNT
 from local.system import ROOT, Options, local_config
 
-_COMPUTED = ("arn", "bucket", "executionArn", "invokeArn", "invokeUrl", "name", "rootResourceId", "url", "value")
+_COMPUTED = (
+    *("arn", "bucket", "digest", "executionArn", "invokeArn", "invokeUrl", "name", "repositoryUrl", "rootResourceId"),
+    *("url", "value"),
+)
 
 
 @dataclass(frozen=True)

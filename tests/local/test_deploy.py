@@ -1,6 +1,7 @@
 """The real program deployed to the emulator: what it asked for is really there."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -237,6 +238,17 @@ def test_releases_and_scaled_objects_are_kept_for_the_cluster(place: Place) -> N
     assert release.values["queue"]["url"] == place.deployed.outputs["queue_urls"]["sd15"]
     trigger = place.deployed.cluster.scaled_objects["sd15"]["spec"]["triggers"][0]
     assert trigger["metadata"]["queueURL"] == release.values["queue"]["url"]
+
+
+def test_images_that_no_setting_names_run_by_a_digest_though_nothing_is_built_here(place: Place) -> None:
+    [release] = place.deployed.cluster.releases
+    for owner, name in (("agent", "agent"), ("runtime", "comfyui")):
+        image = release.values[owner]["image"]
+        assert image["repository"] == place.deployed.outputs["image_repositories"][name]
+        assert re.fullmatch(r"sha256:[0-9a-f]{64}", image["digest"])
+    [project] = place.client("codebuild").batch_get_projects(names=[f"{place.prefix}-images"])["projects"]
+    assert project["environment"]["privilegedMode"] is True
+    assert place.client("codebuild").list_builds_for_project(projectName=project["name"])["ids"] == []
 
 
 def test_what_the_emulator_refuses_names_the_resource_and_its_kind(place: Place) -> None:

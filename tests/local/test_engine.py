@@ -160,10 +160,14 @@ def test_a_program_runs_in_its_own_folder_and_ours_is_as_before(tmp_path: Path) 
 
 
 def test_refused_settings_are_one_readable_message() -> None:
-    config = {"aws:region": "us-west-2", "sd-async:runtimes": '[{"name": "X", "type": "comfyui"}]'}
+    config = {
+        "aws:region": "us-west-2",
+        "sd-async:runtimes": '[{"name": "X", "type": "comfy"}]',
+        "sd-async:agent": '{"image": "x"}',
+    }
     with pytest.raises(DeployError) as raised:
         evaluate(ROOT / "__main__.py", project="sd-async", stack="dev", config=config, placer=Recorder())
     message = str(raised.value)
     assert "Traceback" not in message
-    for named in ("sd-async:runtimes[0].name", "sd-async:runtimes[0].image", "sd-async:agent.image"):
+    for named in ("sd-async:runtimes[0].name", "sd-async:runtimes[0].type", "sd-async:agent.image"):
         assert named in message, message

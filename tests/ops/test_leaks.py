@@ -15,19 +15,23 @@ from tests.components.example import stack
 from tests.ops.test_cli import admin
 
 SETTINGS = stack()
-SERVICES = ("resourcegroupstaggingapi", "ec2", "logs")
+SERVICES = ("resourcegroupstaggingapi", "ec2", "logs", "ecr")
 BUCKET, NODE = "arn:aws:s3:::sd-async-dev-models-1", "arn:aws:ec2:us-west-2:123456789012:instance/i-1"
 
 
 def aws(
-    arns: tuple[str, ...] = (), nodes: tuple[tuple[str, str], ...] = (), *, error: str = ""
+    arns: tuple[str, ...] = (),
+    nodes: tuple[tuple[str, str], ...] = (),
+    *,
+    cached: tuple[str, ...] = (),
+    error: str = "",
 ) -> Callable[[str], Any]:
     """Clients whose answers are given. nodes: id and state."""
     made = {
         name: boto3.client(name, region_name="us-west-2", aws_access_key_id="x", aws_secret_access_key="x")
         for name in SERVICES
     }
-    tagging, ec2, logs = (Stubber(made[name]) for name in SERVICES)
+    tagging, ec2, logs, ecr = (Stubber(made[name]) for name in SERVICES)
     asked = {"TagFilters": [{"Key": "project", "Values": ["sd-async"]}, {"Key": "stack", "Values": ["dev"]}]}
     if error:
         tagging.add_client_error("get_resources", error)
@@ -39,9 +43,10 @@ def aws(
         {"Reservations": [{"Instances": instances}]},
         {"Filters": [{"Name": "tag-key", "Values": [owned]}]},
     )
-    for _ in range(3):
+    for _ in range(4):
         logs.add_response("describe_log_groups", {"logGroups": []})
-    for stub in (tagging, ec2, logs):
+    ecr.add_response("describe_repositories", {"repositories": [{"repositoryName": name} for name in cached]})
+    for stub in (tagging, ec2, logs, ecr):
         stub.activate()
     return made.__getitem__
 
@@ -61,6 +66,11 @@ def test_what_carries_the_stacks_tags_is_left_and_so_is_a_node_that_runs() -> No
 @pytest.mark.parametrize("state", ["terminated", "shutting-down"])
 def test_a_node_that_is_gone_is_not_left_though_its_tags_are(state: str) -> None:
     assert leaks(SETTINGS, aws((NODE,), (("i-1", state),))) == []
+
+
+def test_a_repository_that_ecr_made_for_a_cache_is_left_though_it_has_no_tags() -> None:
+    found = leaks(SETTINGS, aws(cached=("sd-async-dev/quay/a", "sd-async-development/quay/a", "other")))
+    assert [(leak.arn, leak.reason) for leak in found] == [("sd-async-dev/quay/a", "the stack's name")]
 
 
 def test_when_aws_cannot_be_asked_nothing_is_said_to_be_clean() -> None:

@@ -1,5 +1,6 @@
 """Records what a Pulumi program declares: run it to its end, then assert outside of it."""
 
+import hashlib
 import importlib
 import json
 import os
@@ -31,6 +32,12 @@ Json = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 REGION, ACCOUNT = "us-west-2", "123456789012"
 
+
+def digest_of(image: str) -> str:
+    """What stands for the digest of a built image."""
+    return f"sha256:{hashlib.sha256(image.encode()).hexdigest()}"
+
+
 # ARNs as AWS makes them, so that the policies built from them are real ones; `{}` is the resource's name.
 _ARNS = {
     "aws:s3/bucket:Bucket": "arn:aws:s3:::{}",
@@ -43,6 +50,7 @@ _ARNS = {
     "aws:cloudwatch/metricAlarm:MetricAlarm": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{{}}",
     "aws:kms/key:Key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{{}}",
     "aws:iam/instanceProfile:InstanceProfile": f"arn:aws:iam::{ACCOUNT}:instance-profile/{{}}",
+    "aws:ecr/repository:Repository": f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{{}}",
     "aws:cloudwatch/eventRule:EventRule": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{{}}",
 }
 _OUTPUTS: dict[str, Callable[[str, Json], Json]] = {
@@ -54,8 +62,11 @@ _OUTPUTS: dict[str, Callable[[str, Json], Json]] = {
         "executionArn": f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{name}-id",
     },
     "aws:ecr/repository:Repository": lambda name, _: {
-        "repositoryUrl": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{name}"
+        "repositoryUrl": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{name}",
+        "registryId": ACCOUNT,
     },
+    "pulumi-python:dynamic/images:Build": lambda name, _: {"digest": digest_of(name)},
+    "docker-build:index:Image": lambda name, _: {"digest": digest_of(name)},
     "aws:acm/certificate:Certificate": lambda name, _: {
         "arn": f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/{name}",
         "domainValidationOptions": [
@@ -77,6 +88,7 @@ _ANSWERS: Json = {
         "id": REGION,
         "names": [f"{REGION}{letter}" for letter in "abcd"],
     },
+    "aws:ecr/getAuthorizationToken:getAuthorizationToken": {"userName": "AWS", "password": "token", "id": ACCOUNT},
     "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT, "id": ACCOUNT},
 }
 
