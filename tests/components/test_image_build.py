@@ -9,12 +9,14 @@ import pytest
 from tests.support.engine import ROOT
 
 REPOSITORY = "123456789012.dkr.ecr.us-west-2.amazonaws.com/sd-async-dev/agent"
+# Reads what it is given, as the real one: who writes to a pipe that nobody reads is ended by a signal
+DOCKER = '[ "$1" != login ] || cat > /dev/null\ncase "$*" in *"$REFUSED"*) exit 1 ;; esac\n'
 WRITES_DOWN = '#!/bin/sh\necho "$(basename "$0") $*" >> "$CALLS"\n'
 
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Path:
-    for name, more in (("aws", "echo secret\n"), ("docker", 'case "$*" in *"$REFUSED"*) exit 1 ;; esac\n')):
+    for name, more in (("aws", "echo secret\n"), ("docker", DOCKER)):
         (tmp_path / name).write_text(WRITES_DOWN + more)
         (tmp_path / name).chmod(0o755)
     return tmp_path
