@@ -19,10 +19,7 @@ from sd_async.config import LOCAL_FILE
 from tests.local.processes_of import processes_with
 from tests.local.sleepers import until
 
-pytestmark = [
-    pytest.mark.xdist_group("journeys-command"),  # one system at a time is enough for two cores
-    pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 START_WAIT_S = 120.0
 
 

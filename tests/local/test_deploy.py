@@ -14,7 +14,6 @@ from local.deploy.up import Deployed, stack_config, up
 from local.emulator import ACCOUNT, Emulator
 from local.system import ROOT, Options, local_config
 
-pytestmark = pytest.mark.xdist_group("local-deploy")  # one deployment serves them all
 DAYS_14_S = 14 * 24 * 3600
 
 

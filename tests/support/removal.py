@@ -17,6 +17,7 @@ GO_WITH_ANOTHER = {
     "aws:apigateway/methodSettings:MethodSettings",
     "aws:apigateway/resource:Resource",
     "aws:apigateway/response:Response",
+    "aws:apigateway/restApiPolicy:RestApiPolicy",
     "aws:ec2/route:Route",
     "aws:ecr/lifecyclePolicy:LifecyclePolicy",
     "aws:lambda/permission:Permission",
@@ -97,6 +98,7 @@ REMOVE: dict[str, Remove] = {
     "aws:cloudwatch/metricAlarm:MetricAlarm": lambda aws, one: aws.client("cloudwatch").delete_alarms(
         AlarmNames=[one.id]
     ),
+    "aws:codebuild/project:Project": lambda aws, one: aws.client("codebuild").delete_project(name=one.state["name"]),
     "aws:dynamodb/table:Table": by("dynamodb", "delete_table", "TableName"),
     "aws:ec2/eip:Eip": by("ec2", "release_address", "AllocationId"),
     "aws:ec2/flowLog:FlowLog": lambda aws, one: aws.client("ec2").delete_flow_logs(FlowLogIds=[one.id]),
@@ -138,6 +140,7 @@ LISTS = (
     ("sqs", "list_queues", "QueueUrls"),
     ("sns", "list_topics", "Topics"),
     ("sns", "list_subscriptions", "Subscriptions"),
+    ("codebuild", "list_projects", "projects"),
     ("dynamodb", "list_tables", "TableNames"),
     ("s3", "list_buckets", "Buckets"),
     ("lambda", "list_functions", "Functions"),
