@@ -19,11 +19,11 @@ from agent.errors import (
     InvalidJobError,
     JobTimeoutError,
     StoppedError,
-    TooManyOutputsError,
 )
 from agent.heartbeat import Heartbeat
 from agent.ports import Artifact, Backend, Claim, Clock, Delivery, Files, Queue, Source, Store, Topic, Work
 from agent.race import first_of
+from agent.storing import stored
 from sd_async.contract.errors import ContractError
 from sd_async.contract.jobs import Progress, Runtime
 from sd_async.contract.messages import JobMessage, decode_message
@@ -100,7 +100,8 @@ class Attempt:
             # Storing is outside the deadline: what the GPU has done by then is not thrown away.
             made = await first_of(self._make(Path(folder)), self._deadline())
         with self._phase("store", "uploading"):
-            await self._store(made)
+            folder_key = keys.output_folder(self.record.output_key, self.record.id, self.record.attempt)
+            self.outputs = await stored(made, folder_key, self._ports.backend, self._ports.files)
 
     async def _make(self, folder: Path) -> Sequence[Artifact]:
         with self._phase("fetch", "fetching"):
@@ -150,33 +151,6 @@ class Attempt:
                 raise BadFileError(f"files.{name}: {error.message}") from error
             files[name] = target
         return files
-
-    async def _store(self, made: Sequence[Artifact]) -> None:
-        folder = keys.output_folder(self.record.output_key, self.record.id, self.record.attempt)
-        named_bytes = sum(
-            limits.OUTPUT_FIELDS_BYTES + len(folder.encode()) + 2 * len(artifact.name.encode()) for artifact in made
-        )
-        if named_bytes > limits.MAX_OUTPUTS_BYTES:
-            raise TooManyOutputsError(
-                f"The job made {len(made)} files, whose names take {named_bytes} bytes; a job's record holds "
-                f"{limits.MAX_OUTPUTS_BYTES}. Save them as a video or in several jobs."
-            )
-        stored: list[StoredOutput] = []
-        for artifact in made:
-            key = f"{folder}/{artifact.name}"
-            async with contextlib.aclosing(self._ports.backend.read(artifact)) as chunks:
-                size_bytes = await self._ports.files.put(key, chunks, artifact.content_type)
-            stored.append(
-                StoredOutput(
-                    key=key,
-                    name=artifact.name,
-                    type=artifact.type,
-                    content_type=artifact.content_type,
-                    size_bytes=size_bytes,
-                    node_id=artifact.node_id,
-                )
-            )
-        self.outputs = stored
 
     def _report(self, progress: Progress) -> None:
         self.progress = msgspec.structs.replace(progress, message="running")

@@ -7,6 +7,7 @@ AgentError
 │   ├── BadFileError          an input file is refused, missing or too large
 │   ├── InvalidWorkflowError  the runtime refuses the graph, or part of it
 │   ├── NodeFailedError       a node failed while the graph ran
+│   ├── OutOfMemoryError      the GPU's memory is too small for it
 │   ├── NoOutputsError        the graph ran and nothing came out
 │   ├── TooManyOutputsError   the graph made more files than a record can name
 │   └── JobTimeoutError       the job took longer than it may
@@ -106,6 +107,10 @@ class InvalidWorkflowError(JobError):
 
 class NodeFailedError(JobError):
     code = "node_execution_error"
+
+
+class OutOfMemoryError(JobError):
+    code = "out_of_memory"
 
 
 class NoOutputsError(JobError):

@@ -133,7 +133,12 @@ class Files(Source, Protocol):
 
 
 class Backend(Protocol):
-    """A runtime. Raises: JobError leaves, RuntimeLostError, RuntimeFaultError."""
+    """A runtime. Raises: JobError leaves, RuntimeLostError, RuntimeFaultError.
+
+    depth: how many works it takes at once; above 1, its own queue holds those that do not run yet.
+    """
+
+    depth: int
 
     async def ready(self) -> bool:
         """Whether it answers; true while it is busy. Raises nothing."""
@@ -142,7 +147,14 @@ class Backend(Protocol):
         """Stop what an earlier process of this agent left behind."""
 
     async def run(self, work: Work, report: Report) -> Sequence[Artifact]:
-        """At least one. Canceled, or failing, it tells the runtime to stop first."""
+        """At least one. Canceled, or failing, it tells the runtime to stop first.
+
+        report: called for the first time when the runtime begins with this work. Raises: OutOfMemoryError too, after
+        which `free` and another `run` may succeed.
+        """
+
+    async def free(self) -> None:
+        """Have the runtime give its GPU memory back, models included."""
 
     def read(self, artifact: Artifact) -> AsyncGenerator[bytes, None]:
         """Its bytes, in pieces; whoever stops early closes it."""

@@ -108,10 +108,10 @@ ROOMS: dict[str, Room] = {
         own=("agent.errors", "agent.ports", "agent.telemetry", "agent.race", CONTRACT),
     ),
     "agent, worker": Room(
-        files=("agent/worker.py", "agent/attempt.py", "agent/__init__.py"),
+        files=("agent/worker.py", "agent/attempt.py", "agent/storing.py", "agent/__init__.py"),
         own=(
             *(f"agent.{name}" for name in ("attempt", "config", "core", "errors", "health", "heartbeat", "ports")),
-            *(f"agent.{name}" for name in ("race", "telemetry", "worker")),
+            *(f"agent.{name}" for name in ("race", "storing", "telemetry", "worker")),
             CONTRACT,
         ),
         foreign=(STRUCTS,),

@@ -248,6 +248,8 @@ class FakeBackend:
     run_s: float = 10.0
     made: Sequence[Artifact] = (PICTURE,)
     is_up: bool = True
+    depth: int = 1
+    freed: int = 0
     faults: Faults = field(default_factory=Faults)
     started: list[Work] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
@@ -258,6 +260,9 @@ class FakeBackend:
 
     async def reset(self) -> None:
         return
+
+    async def free(self) -> None:
+        self.freed += 1
 
     async def run(self, work: Work, report: Report) -> Sequence[Artifact]:
         self.started.append(work)

@@ -43,6 +43,8 @@ class ComfyUI:
     transport: for tests. poll_s, reconnect_s: seconds between two questions, and before a lost socket is made anew.
     """
 
+    depth = 1  # ComfyUI would hold more
+
     def __init__(
         self,
         url: str,
@@ -75,6 +77,9 @@ class ComfyUI:
             for item in await self._queued():
                 if item[3:4] and isinstance(item[3], dict) and item[3].get("sd_async_agent") == self._agent_id:
                     await self._stop(str(item[1]))
+
+    async def free(self) -> None:
+        await self._ask("POST", "/free", json={"unload_models": True, "free_memory": True})
 
     async def run(self, work: Work, report: Report) -> Sequence[Artifact]:
         graph = prepared(work.input, work.label, await self._uploaded(work))
