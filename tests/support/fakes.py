@@ -12,11 +12,10 @@ from pathlib import Path
 import msgspec
 
 from agent.errors import BadFileError, LeaseLostError
-from agent.ports import Artifact, Claim, Delivery, Ending, Report, Work
+from agent.ports import Artifact, Claim, Clock, Delivery, Ending, Report, Work
 from sd_async.contract.jobs import Progress
 from sd_async.contract.records import Record, from_item, to_item
 from sd_async.contract.states import FINAL, Status
-from tests.support.clock import FakeClock
 
 
 class Faults:
@@ -46,7 +45,7 @@ class _Message:
 class FakeQueue:
     """SQS: visibility, receive counts, a dead-letter queue."""
 
-    def __init__(self, clock: FakeClock, *, visibility_s: int = 60, max_receives: int = 5) -> None:
+    def __init__(self, clock: Clock, *, visibility_s: int = 60, max_receives: int = 5) -> None:
         self.faults = Faults()
         self.dead: list[str] = []
         self.deleted: list[str] = []
@@ -244,7 +243,7 @@ PICTURE = Artifact("ComfyUI_00001_.png", "image", "image/png", "9", b"a picture"
 class FakeBackend:
     """A runtime that works for `run_s` and then gives `made`."""
 
-    clock: FakeClock
+    clock: Clock
     run_s: float = 10.0
     made: Sequence[Artifact] = (PICTURE,)
     is_up: bool = True
