@@ -8,6 +8,7 @@ import logging
 import os
 from typing import ClassVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -25,6 +26,12 @@ jobs = st.integers(0, 9)
 faults = st.sampled_from(list(Fault))
 run_times = st.sampled_from([0.5, 3, 25, 45, 100])
 moments = st.sampled_from([0, 0.02, 0.3, 2, 9, 31, 75])
+
+
+pytestmark = [
+    pytest.mark.usefixtures("left_behind"),
+    pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning"),
+]
 
 
 class ViolationError(AssertionError):

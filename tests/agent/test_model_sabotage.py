@@ -18,6 +18,11 @@ HUNT = settings(
     report_multiple_bugs=False,
 )
 
+pytestmark = [
+    pytest.mark.usefixtures("left_behind"),
+    pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning"),
+]
+
 
 @pytest.mark.parametrize("name", list(SABOTAGES))
 def test_the_model_finds_it_when(name: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from agent import ports
-from agent.attempt import Ports
+from agent.ports import Ports
 from sd_async.contract.states import Status
 from tests.agent.model.wire import AT_RUNTIME, Fault
 from tests.agent.model.world import World
@@ -18,10 +18,17 @@ from tests.agent.model.world import World
 # Methods that are no call of these three ways, and where they are tried instead.
 ELSEWHERE = {
     "create": "a job published straight to the topic: test_endings",
+    "get": "a release that is refused, at DynamoDB: test_port_store",
     "free": "a GPU whose memory was too small: the attempt's own tests",
 }
 # What the model's runtime is asked over its wire without being a method of its own: parts of `run`.
 PARTS_OF_RUN = {"history", "stop"}
+
+
+pytestmark = [
+    pytest.mark.usefixtures("left_behind"),
+    pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning"),
+]
 
 
 def finished(world: World) -> None:

@@ -19,8 +19,8 @@ LEASE_S, HEARTBEAT_S, VISIBILITY_S, GRACE_S = 30, 5, 40, 60
 SKEW_S = 20  # between a clock of a schedule and the right time, at most
 _LONGEST_BACKOFF_S = 300
 # From the end of a lease to the next claim, while somebody is idle: the message may be hidden until then, by a
-# visibility or by the wait after its fifth receipt; clocks differ; a call may take its time.
-_OWNERLESS_S = max(VISIBILITY_S, 80) + 2 * SKEW_S + 10
+# visibility or by the wait after a late receipt; clocks differ; a call may take its time.
+_OWNERLESS_S = max(VISIBILITY_S, _LONGEST_BACKOFF_S) + 2 * SKEW_S + 10
 
 
 class Ledger(FakeStore):

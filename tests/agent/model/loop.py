@@ -138,12 +138,12 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         """Unwind what a dead process left, once nothing that it still does can be seen."""
         process.is_dead = False
         self.resume(process)
-        for _ in range(20):
-            for task in process.tasks:
+        self.run_until(self._now_s)
+        # First as the process itself would, from its root; then whatever that left behind.
+        for tasks in (process.tasks[:1], process.tasks, process.tasks):
+            for task in tasks:
                 task.cancel()
             self.run_until(self._now_s)
-            if all(task.done() for task in process.tasks):
-                break
         process.is_dead = True
         for task in process.tasks:
             if task.done() and not task.cancelled():

@@ -21,6 +21,7 @@ class Run:
 
     work: Work
     by: Process
+    begun: "asyncio.Future[None]"
     ended: "asyncio.Future[None]"
 
     @property
@@ -33,20 +34,23 @@ class Run:
 
 
 class Runtime:
-    """One after the other; it knows nothing of the agent, whose death it does not notice."""
+    """One after the other; it knows nothing of the agent, whose death it does not notice.
 
-    def __init__(self, world: "World") -> None:
+    depth: works that an agent may leave with it at once. runs: the first is the one that runs.
+    """
+
+    def __init__(self, world: "World", depth: int) -> None:
         self._world = world
+        self.depth = depth
         self.is_up = True
         self.runs: list[Run] = []
 
     def begin(self, work: Work, by: Process) -> Run:
         if not self.is_up:
             raise RuntimeLostError("The runtime does not answer.")
-        run = Run(work, by, self._world.loop.create_future())
+        run = Run(work, by, self._world.loop.create_future(), self._world.loop.create_future())
         self.runs.append(run)
-        self._world.started.append(run)
-        self._world.loop.later(self._world.run_s.get(run.job_id, 10.0), self._end, run)
+        self._next()
         return run
 
     def made(self, run: Run) -> Sequence[Artifact]:
@@ -56,6 +60,7 @@ class Runtime:
 
     def stop(self, run_id: str) -> None:
         self.runs = [run for run in self.runs if run.work.run_id != run_id]
+        self._next()
 
     def stop_all(self) -> None:
         self.runs = []
@@ -63,13 +68,21 @@ class Runtime:
     def lose(self) -> None:
         self.is_up = False
         for run in self.runs:
-            if not run.ended.done():
-                run.ended.set_exception(RuntimeLostError("The runtime does not answer."))
-                run.ended.exception()
+            for told in (run.begun, run.ended):
+                if not told.done():
+                    told.set_exception(RuntimeLostError("The runtime does not answer."))
+                    told.exception()
         self.runs = []
+
+    def _next(self) -> None:
+        if self.runs and not self.runs[0].begun.done():
+            run = self.runs[0]
+            run.begun.set_result(None)
+            self._world.loop.later(self._world.run_s.get(run.job_id, 10.0), self._end, run)
 
     def _end(self, run: Run) -> None:
         if run in self.runs:
             self.runs.remove(run)
             if not run.ended.done():
                 run.ended.set_result(None)
+            self._next()

@@ -1,13 +1,12 @@
 """What the model must not let pass: each takes away one thing on which "never" rests."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 import msgspec
 
-from agent.attempt import Ports
-from agent.ports import Claim, Delivery, Ending, Report, Work
+from agent.ports import Claim, Claiming, Delivery, Ending, Ports, Report, Work
 from sd_async.contract.jobs import Progress
 from sd_async.contract.records import Record
 from sd_async.contract.states import FINAL, Status
@@ -26,15 +25,10 @@ class _Fenceless(Ledger):
 class _Leaseless(Ledger):
     """Nobody's lease is looked at, neither when the job is read nor when it is claimed."""
 
-    async def get(self, job_id: str) -> Record | None:
-        record = self.records.get(job_id)
-        return record and msgspec.structs.replace(record, lease_until_ms=record.lease_until_ms and 1)
-
-    async def claim(self, seen: Record, **named: Any) -> Record | None:
-        record = self.records[seen.id]
-        if record.status in FINAL:
-            return None
-        return await super().claim(seen, **{**named, "now_ms": max(named["now_ms"], (record.lease_until_ms or 0) + 1)})
+    async def claim(self, job_id: str, seen: Status, **named: Any) -> Claiming:
+        record = self.records[job_id]
+        named["now_ms"] = max(named["now_ms"], (record.lease_until_ms or 0) + 1)
+        return await super().claim(job_id, record.status if record.status not in FINAL else seen, **named)
 
 
 class _Unnumbered(Ledger):
@@ -64,8 +58,9 @@ class _Beatless(Ledger):
 
 
 class _EndlessLease(Ledger):
-    async def claim(self, seen: Record, **named: Any) -> Record | None:
-        return await super().claim(seen, **(named | {"lease_until_ms": named["lease_until_ms"] + 12 * 3600_000}))
+    async def claim(self, job_id: str, seen: Status, **named: Any) -> Claiming:
+        named["lease_until_ms"] += 12 * 3600_000
+        return await super().claim(job_id, seen, **named)
 
 
 class _WithStore(World):
@@ -140,11 +135,11 @@ class DeletesAtReceipt(World):
         ports = super().ports(wire)
 
         class Queue(Remote):
-            async def receive(self, wait_s: int) -> Delivery | None:
-                delivery = await ports.queue.receive(wait_s)
-                if delivery is not None:
+            async def receive(self, wait_s: int, most: int) -> Sequence[Delivery]:
+                found = await ports.queue.receive(wait_s, most)
+                for delivery in found:
                     await ports.queue.delete(delivery)
-                return delivery
+                return found
 
         return replace(ports, queue=cast("Any", Queue(wire, self.queue)))
 
@@ -196,6 +191,7 @@ class GoesOnRegardless(World):
         class Client(RuntimeClient):
             async def run(self, work: Work, report: Report) -> Any:
                 run = await wire.call("run", lambda: wire.pod.runtime.begin(work, wire.process))
+                await run.begun
                 report(Progress(value=0.25))
                 await run.ended
                 return await wire.call("history", lambda: wire.pod.runtime.made(run))

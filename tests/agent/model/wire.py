@@ -63,7 +63,7 @@ class Wire:
     async def call(self, name: str, effect: Callable[[], T]) -> T:
         """Answer to one call. Raises: what `effect` raises, or what its fault is."""
         if self.is_closed:
-            raise asyncio.CancelledError
+            raise RuntimeLostError("closed") if name in AT_RUNTIME else AwsUnavailableError("closed")
         fault = self.pod.fault_of(name)
         self.calls.append(name)
         if name in AT_RUNTIME:
@@ -147,11 +147,11 @@ class RemoteQueue(Remote):
 
     _fake: FakeQueue
 
-    async def receive(self, wait_s: int) -> Delivery | None:
+    async def receive(self, wait_s: int, most: int) -> Sequence[Delivery]:
         until_s = self._wire.world.loop.time() + wait_s
-        received: asyncio.Future[Delivery | None] = self._wire.world.loop.create_future()
+        received: asyncio.Future[Sequence[Delivery]] = self._wire.world.loop.create_future()
         await self._wire.call("receive", lambda: None)
-        self._look(until_s, received)
+        self._look(until_s, most, received)
         try:
             return await received
         except asyncio.CancelledError:
@@ -159,24 +159,24 @@ class RemoteQueue(Remote):
                 self._give_back(received.result())
             raise
 
-    def _look(self, until_s: float, received: "asyncio.Future[Delivery | None]") -> None:
+    def _look(self, until_s: float, most: int, received: "asyncio.Future[Sequence[Delivery]]") -> None:
         world = self._wire.world
         if self._wire.is_closed or (self._wire.process.is_dead and world.is_dropped()):
             return
-        delivery = None if received.done() else at_once(self._fake.receive(0))
-        if delivery is None and not received.done() and world.loop.time() < until_s:
-            world.loop.later(1, self._look, until_s, received)
+        found = [] if received.done() else at_once(self._fake.receive(0, most))
+        if not found and not received.done() and world.loop.time() < until_s:
+            world.loop.later(1, self._look, until_s, most, received)
         else:
-            world.loop.later(world.latency_s(), self._heard, received, delivery)
+            world.loop.later(world.latency_s(), self._heard, received, found)
 
-    def _heard(self, received: "asyncio.Future[Delivery | None]", delivery: Delivery | None) -> None:
+    def _heard(self, received: "asyncio.Future[Sequence[Delivery]]", found: Sequence[Delivery]) -> None:
         if not received.done():
-            received.set_result(delivery)
+            received.set_result(found)
         elif not self._wire.process.is_dead:
-            self._give_back(delivery)
+            self._give_back(found)
 
-    def _give_back(self, delivery: Delivery | None) -> None:
-        if delivery is not None and not self._wire.is_closed:
+    def _give_back(self, found: Sequence[Delivery]) -> None:
+        for delivery in found if not self._wire.is_closed else ():
             at_once(self._fake.extend(delivery, 0))
 
 
@@ -205,10 +205,9 @@ class RemoteFiles(Remote):
 class RuntimeClient:
     """The Backend of one process, over its pod's runtime."""
 
-    depth = 1
-
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
+        self.depth = wire.pod.runtime.depth
 
     async def ready(self) -> bool:
         return await self._wire.call("ready", lambda: self._wire.pod.runtime.is_up)
@@ -223,6 +222,7 @@ class RuntimeClient:
         runtime = self._wire.pod.runtime
         try:
             run = await self._wire.call("run", lambda: runtime.begin(work, self._wire.process))
+            await run.begun
             report(Progress(value=0.25, nodes_done=1, nodes_total=4))
             await run.ended
             return await self._wire.call("history", lambda: runtime.made(run))
@@ -242,6 +242,9 @@ class ProcessClock:
 
     def now_ms(self) -> int:
         return START_MS + round((self._wire.world.loop.time() + self._wire.pod.skew_s) * 1000)
+
+    def now_ns(self) -> int:
+        return self.now_ms() * 1_000_000
 
     def monotonic_s(self) -> float:
         return self._wire.world.loop.time()

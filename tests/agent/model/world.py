@@ -7,17 +7,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from agent.attempt import Ports
 from agent.errors import FatalError
+from agent.ports import Ports
 from agent.worker import Worker
 from sd_async.contract.adoption import first_record
+from sd_async.contract.limits import SPARE_RECEIPTS
 from sd_async.contract.messages import encode_message
 from sd_async.contract.records import Record
 from sd_async.contract.states import FINAL, Status
 from tests.agent.model.dead_letters import bury_letters
 from tests.agent.model.ledger import GRACE_S, HEARTBEAT_S, LEASE_S, VISIBILITY_S, Ledger, LedgerQueue, LedgerTopic
 from tests.agent.model.loop import Process, VirtualLoop
-from tests.agent.model.runtime import PNG, Run, Runtime
+from tests.agent.model.runtime import PNG, Runtime
 from tests.agent.model.wire import (
     AT_RUNTIME,
     Fault,
@@ -37,6 +38,7 @@ CONFIG_HERE = replace(
 )
 
 RESTART_S = 10.0
+RECEIVES = CONFIG.max_attempts + SPARE_RECEIPTS
 Planned = tuple[str, int, Fault]  # name of a call, how many such calls pass before, what happens then
 
 
@@ -112,17 +114,16 @@ class World:
         self.clock = WorldClock(self.loop)
         self.violations: list[str] = []
         self.acting: Process | None = None
-        self.started: list[Run] = []
         self.run_s: dict[str, float] = {}
         self.written_by: dict[str, Process] = {}
         self.store = Ledger(self)
         self.topic = LedgerTopic(self)
-        self.queue = LedgerQueue(self, visibility_s=VISIBILITY_S, max_receives=CONFIG.max_attempts)
+        self.queue = LedgerQueue(self, visibility_s=VISIBILITY_S, max_receives=RECEIVES)
         self.files = FakeFiles()
         self.files.at["s3://team/a.png"] = PNG
-        self.pods = [Pod(f"pod-{number}", Runtime(self)) for number in range(pods)]
+        self.pods = [Pod(f"pod-{number}", Runtime(self, depth=2 - number % 2)) for number in range(pods)]
         self.faults: list[Planned] = []
-        self.graves: list[tuple[Process, Wire]] = []
+        self.graves: list[tuple[Process, Wire, asyncio.Event | None]] = []
 
     # chance, from the schedule's seed
 
@@ -201,7 +202,7 @@ class World:
 
     def stop_counting(self, pod: Pod) -> None:
         if pod.process is not None and pod.wire is not None:
-            self.graves.append((pod.process, pod.wire))
+            self.graves.append((pod.process, pod.wire, pod.stop))
             pod.process.is_dead = True
 
     def has_idle_pod(self) -> bool:
@@ -270,8 +271,10 @@ class World:
         """Nothing of a schedule is left for the next one."""
         for pod in self.pods:
             self.stop_counting(pod)
-        for process, wire in self.graves:
+        for process, wire, stop in self.graves:
             wire.is_closed = True
+            if stop is not None:
+                stop.set()
             self.loop.bury(process)
 
     def record(self, job_id: str) -> Record:
