@@ -1,7 +1,8 @@
 """`python -m agent`: the one place that names edges.
 
 Exit codes: 0 stopped by SIGTERM or SIGINT with its job finished or given back; 1 a bug; 2 the environment is wrong;
-3 the runtime did not come back; 4 AWS refuses this agent.
+3 the runtime did not come back, or did not let go of a job; 4 AWS refuses this agent; 5 the runtime has eaten the
+memory. After 3 and 5 the chart has the whole pod's containers started anew, where Kubernetes can.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 
 from agent import aws, health, telemetry
 from agent.config import Config, load
@@ -20,14 +22,20 @@ from agent.edges.dynamodb import DynamoStore
 from agent.edges.s3 import S3Files
 from agent.edges.sns import SnsTopic
 from agent.edges.sqs import SqsQueue
-from agent.errors import AwsUnusableError, ConfigError, FatalError, RuntimeGoneError
+from agent.errors import AwsUnusableError, ConfigError, FatalError, RuntimeFullError, RuntimeGoneError
 from agent.ports import Ports
 from agent.telemetry import LOGGER
+from agent.watch import Watched
 from agent.worker import Worker
 from sd_async.contract.jobs import RuntimeType
 
 BACKENDS = {RuntimeType.COMFYUI: ComfyUI}
-EXIT_CODES: Mapping[type[FatalError], int] = {ConfigError: 2, RuntimeGoneError: 3, AwsUnusableError: 4}
+EXIT_CODES: Mapping[type[FatalError], int] = {
+    ConfigError: 2,
+    RuntimeGoneError: 3,
+    AwsUnusableError: 4,
+    RuntimeFullError: 5,
+}
 
 
 def main() -> int:
@@ -53,10 +61,20 @@ async def _serve(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    async with _ports(config) as ports, health.serving(config.pod_ip, config.health_port, ports.backend.ready):
-        LOGGER.info("agent started", extra={"fields": {"agent": config.agent_id, "runtime": config.runtime_name}})
-        await Worker(config, ports, stop).run()
-        LOGGER.info("agent stopped", extra={"fields": {"agent": config.agent_id}})
+    async with _ports(config) as ports:
+        backend = Watched(
+            ports.backend,
+            ports.clock,
+            stop,
+            hung_after_s=config.hung_after_s,
+            least_free_mib=config.least_free_mib,
+        )
+        async with health.serving(config.pod_ip, config.health_port, backend.ready):
+            LOGGER.info("agent started", extra={"fields": {"agent": config.agent_id, "runtime": config.runtime_name}})
+            await Worker(config, replace(ports, backend=backend), stop).run()
+            LOGGER.info("agent stopped", extra={"fields": {"agent": config.agent_id}})
+        if backend.reason is not None:
+            raise backend.reason
 
 
 @contextlib.asynccontextmanager

@@ -19,6 +19,8 @@ class Config:
     """Times are seconds. file_buckets: all that `s3://` files may come from, the input bucket among them.
 
     jobs_ahead: messages taken while another job runs, at most; 0 for one job after the other.
+    hung_after_s: silence of a running job after which it is given up; 0 for never. least_free_mib: memory of the host
+    below which the runtime is started anew between jobs; 0 for never.
     """
 
     agent_id: str
@@ -44,6 +46,8 @@ class Config:
     log_level: str
     region: str
     endpoint_url: str | None
+    hung_after_s: int = 900
+    least_free_mib: int = 0
 
 
 def load(environment: Mapping[str, str]) -> Config:
@@ -70,6 +74,8 @@ def load(environment: Mapping[str, str]) -> Config:
         "max_attempts": read.whole("SD_MAX_ATTEMPTS", 1, 1000),
         "grace_period_s": read.whole("SD_GRACE_PERIOD_S", 1, MAX_TIMEOUT_S + 600),
         "jobs_ahead": read.whole("SD_JOBS_AHEAD", 0, 10, default=10),
+        "hung_after_s": read.whole("SD_HUNG_AFTER_S", 0, MAX_TIMEOUT_S, default=900),
+        "least_free_mib": read.whole("SD_LEAST_FREE_MIB", 0, 1024 * 1024, default=0),
         "retention_days": read.whole("SD_RETENTION_DAYS", 1, 3650),
         "health_port": read.whole("SD_HEALTH_PORT", 1, 65535, default=8081),
         "log_level": read.one_of("SD_LOG_LEVEL", LOG_LEVELS, default="INFO"),

@@ -16,7 +16,8 @@ AgentError
 │   ├── AwsUnavailableError   AWS throttles, fails or cannot be reached, beyond botocore's own retries
 │   ├── AwsRefusedError       AWS refuses a call for a reason that is none of the others
 │   ├── SourceUnavailableError  the server of an input file fails or is too slow
-│   └── RuntimeFaultError     the runtime answers, but with a fault of its own
+│   ├── RuntimeFaultError     the runtime answers, but with a fault of its own
+│   └── RuntimeStuckError     the runtime has the job and gets on with nothing
 ├── HandBackError             another agent should have it now: the claim is given back, the message is visible at once
 │   ├── RuntimeLostError      the runtime is gone, and with it the job's progress
 │   ├── StoppedError          this agent is being stopped and the job does not fit in the time left
@@ -25,7 +26,8 @@ AgentError
 └── FatalError                this process is unfit: the claim is given back and the process ends
     ├── ConfigError           the environment does not say what the agent needs
     ├── AwsUnusableError      credentials, permissions, or a queue, table, topic or bucket that is not there
-    └── RuntimeGoneError      the runtime did not come back within the limit
+    ├── RuntimeGoneError      the runtime did not come back, or did not let go of a job, within the limit
+    └── RuntimeFullError      the runtime leaves too little memory and is to be started anew
 """
 
 from collections.abc import Sequence
@@ -150,6 +152,10 @@ class RuntimeFaultError(TransientError):
     code = "runtime_fault"
 
 
+class RuntimeStuckError(TransientError):
+    code = "runtime_stuck"
+
+
 class HandBackError(AgentError):
     code = "handed_back"
 
@@ -190,3 +196,7 @@ class AwsUnusableError(FatalError):
 
 class RuntimeGoneError(FatalError):
     code = "runtime_gone"
+
+
+class RuntimeFullError(FatalError):
+    code = "runtime_full"

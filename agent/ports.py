@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from sd_async.contract.jobs import JobError, Progress
 from sd_async.contract.records import Phases, Record, StoredOutput
@@ -170,6 +170,22 @@ class Backend(Protocol):
 
     def read(self, artifact: Artifact) -> AsyncGenerator[bytes, None]:
         """Its bytes, in pieces; whoever stops early closes it."""
+
+
+@runtime_checkable
+class TellsWork(Protocol):
+    """What a Backend may be besides. Raises: TransientError, HandBackError."""
+
+    async def has_work(self) -> bool:
+        """Whether something of this agent waits or runs there, though it may have been told to stop."""
+
+
+@runtime_checkable
+class TellsHostMemory(Protocol):
+    """What a Backend may be besides. Raises: TransientError, HandBackError."""
+
+    async def free_host_bytes(self) -> int | None:
+        """Memory of the host, not the GPU's, that the runtime says is left; None when it does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

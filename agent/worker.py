@@ -20,6 +20,7 @@ from agent.errors import (
     RuntimeFaultError,
     RuntimeGoneError,
     RuntimeLostError,
+    RuntimeStuckError,
     StoppedError,
 )
 from agent.line import Line, Taken, not_ours
@@ -116,7 +117,7 @@ class Worker:
         try:
             ended_by = await _error_of(attempt, self._turns)
             attempt.turn.leave()
-            if isinstance(ended_by, RuntimeLostError | RuntimeFaultError):
+            if isinstance(ended_by, RuntimeLostError | RuntimeFaultError | RuntimeStuckError):
                 self._in_doubt.set()
             tries = limits.tries(attempt.record.attempt, attempt.delivery.receive_count)
             decision = settle(ended_by, tries, self._config.max_attempts)
@@ -246,7 +247,7 @@ class Worker:
         deadline_s = self._ports.clock.monotonic_s() + limits.RUNTIME_WAIT_S
         while not await self._ports.backend.ready():
             if self._ports.clock.monotonic_s() >= deadline_s:
-                raise RuntimeGoneError(f"The runtime did not answer within {limits.RUNTIME_WAIT_S} s.")
+                raise RuntimeGoneError(f"The runtime was not ready within {limits.RUNTIME_WAIT_S} s.")
             await self._ports.clock.sleep(_READY_POLL_S)
 
     async def _asked_to_stop(self) -> Never:

@@ -105,7 +105,7 @@ ROOMS: dict[str, Room] = {
         files=("agent/edges/*.py",), own=("agent.ports", "agent.errors", CONTRACT), foreign=("httpx",)
     ),
     "agent, around the worker": Room(
-        files=tuple(f"agent/{name}.py" for name in ("config", "telemetry", "health", "heartbeat", "race")),
+        files=tuple(f"agent/{name}.py" for name in ("config", "telemetry", "health", "heartbeat", "race", "watch")),
         # Beside STYLE's three: the one logger, and waiting for the first of several tasks (0008).
         own=("agent.errors", "agent.ports", "agent.telemetry", "agent.race", CONTRACT),
     ),

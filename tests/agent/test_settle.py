@@ -69,6 +69,10 @@ def test_at_the_last_attempt_only_an_unfit_process_gives_back_and_what_never_beg
         assert "No." in decision.error.message
 
 
+def test_a_stuck_runtime_is_told_from_one_that_is_gone() -> None:
+    assert settle(errors.RuntimeStuckError("stuck"), 1, 5).delay_s == 5, "this agent should not get it back at once"
+
+
 def test_a_job_that_waited_in_vain_is_not_worn_out_by_it() -> None:
     assert settle(errors.NotBegunError("No."), 99, 5).fate is Fate.RELEASE
 

@@ -75,8 +75,17 @@ class ComfyUI:
     async def reset(self) -> None:
         with contextlib.suppress(RuntimeLostError, RuntimeFaultError):
             for item in await self._queued():
-                if item[3:4] and isinstance(item[3], dict) and item[3].get("sd_async_agent") == self._agent_id:
+                if self._is_own(item):
                     await self._stop(str(item[1]))
+
+    async def has_work(self) -> bool:
+        return any(self._is_own(item) for item in await self._queued())
+
+    async def free_host_bytes(self) -> int | None:
+        document = _json(await self._ask("GET", "/system_stats", timeout=READY_TIMEOUT_S))
+        system = document.get("system") if isinstance(document, dict) else None
+        free = system.get("ram_free") if isinstance(system, dict) else None
+        return free if isinstance(free, int) else None
 
     async def free(self) -> None:
         await self._ask("POST", "/free", json={"unload_models": True, "free_memory": True})
@@ -118,6 +127,9 @@ class ComfyUI:
 
     async def aclose(self) -> None:
         await self._http.aclose()
+
+    def _is_own(self, item: Sequence[Any]) -> bool:
+        return len(item) > 3 and isinstance(item[3], dict) and item[3].get("sd_async_agent") == self._agent_id
 
     async def _uploaded(self, work: Work) -> dict[str, str]:
         return {
