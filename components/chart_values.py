@@ -8,6 +8,7 @@ from components.settings_runtimes import HEALTH_PORT, RuntimeSettings
 
 POOL_LABEL = "sd-async/pool"  # of GPU nodes: which of `karpenter.pools` they belong to
 
+RESTARTS_PODS_SINCE = (1, 36)  # RestartAllContainersOnContainerExits is on by default (Kubernetes, feature gates)
 # After its longest job an agent still stores the outputs, records the end and tells of it (DESIGN, "The cluster").
 GRACE_MARGIN_S = 120
 
@@ -41,7 +42,12 @@ def values_for(
                 "image": image_values(runtime.image),
                 "port": runtime.port,
             },
-            "agent": {"image": image_values(agent.image), "healthPort": HEALTH_PORT, "logLevel": agent.log_level},
+            "agent": {
+                "image": image_values(agent.image),
+                "healthPort": HEALTH_PORT,
+                "logLevel": agent.log_level,
+                "restartsPod": _restarts_pods(settings),
+            },
             "job": {
                 "timeoutSeconds": runtime.job_timeout_s,
                 "heartbeatSeconds": agent.heartbeat_s,
@@ -61,6 +67,12 @@ def values_for(
             "terminationGracePeriodSeconds": runtime.job_timeout_s + GRACE_MARGIN_S,
         }
     )
+
+
+def _restarts_pods(settings: Settings) -> bool:
+    """Whether a container's end can start its pod's others anew; the version of an existing cluster is not known."""
+    version = tuple(int(part) for part in settings.cluster.version.split("."))
+    return settings.kubernetes.context is None and version >= RESTARTS_PODS_SINCE
 
 
 def image_values(image: str) -> dict[str, str]:

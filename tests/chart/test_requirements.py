@@ -47,6 +47,12 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         {"extensions__image": {"repository": "registry.example/nodes", "digest": DIGEST}},
         "extensions.image (registry.example/nodes) has neither tag nor digest",
     ),
+    (
+        {"runtime__stuckSeconds": 59},
+        {"runtime__stuckSeconds": 60},
+        "runtime.stuckSeconds (59) must be 0 for never or at",
+    ),
+    ({"runtime__stuckSeconds": 1}, {"runtime__stuckSeconds": 0}, "runtime.stuckSeconds (1) must be 0 for never or at"),
     ({"runtime__hungSeconds": 59}, {"runtime__hungSeconds": 60}, "runtime.hungSeconds (59) must be 0 for never or at"),
     ({"runtime__hungSeconds": 1}, {"runtime__hungSeconds": 0}, "runtime.hungSeconds (1) must be 0 for never or at"),
     ({"models__mode": "mount"}, {"models__mode": "mount", **BUCKET}, "models.mode is mount and models.bucket is empty"),

@@ -6,7 +6,7 @@ import pytest
 
 from components.chart_values import RuntimeAddresses, image_values, values_for
 from components.settings import Settings
-from components.settings_cluster import KubernetesSettings
+from components.settings_cluster import ClusterSettings, KubernetesSettings
 from components.settings_platform import StorageSettings
 from components.settings_runtimes import AgentSettings, RuntimeSettings
 from sd_async.contract.jobs import RuntimeType
@@ -44,6 +44,7 @@ def test_every_setting_of_a_runtime_reaches_its_value() -> None:
             "image": {"repository": "registry.example/agent", "tag": "2", "digest": ""},
             "healthPort": 8081,
             "logLevel": "INFO",
+            "restartsPod": True,
         },
         "job": {
             "timeoutSeconds": 600,
@@ -80,6 +81,14 @@ DIGEST = "sha256:" + "0" * 64
 )
 def test_an_image_falls_into_its_parts(image: str, repository: str, tag: str, digest: str) -> None:
     assert image_values(image) == {"repository": repository, "tag": tag, "digest": digest}
+
+
+def test_pods_start_anew_as_a_whole_where_the_stacks_own_kubernetes_can() -> None:
+    older = dataclasses.replace(SETTINGS, cluster=ClusterSettings(version="1.35"))
+    newer = dataclasses.replace(SETTINGS, cluster=ClusterSettings(version="1.37"))
+    existing = dataclasses.replace(newer, kubernetes=KubernetesSettings(context="work"))
+    asked = [values_for(each, RUNTIME, ADDRESSES)["agent"]["restartsPod"] for each in (older, newer, existing)]
+    assert asked == [False, True, False]
 
 
 def test_a_runtime_runs_on_the_nodes_of_its_pool_where_the_stack_makes_them() -> None:
