@@ -9,7 +9,7 @@ from typing import Never
 import msgspec
 
 from agent.config import Config
-from agent.core import keys
+from agent.core import keys, limits
 from agent.errors import (
     AgentError,
     CanceledError,
@@ -73,11 +73,13 @@ class Attempt:
             heartbeat_s=self._config.heartbeat_s,
             lease_s=self._config.lease_s,
             visibility_s=self._config.visibility_s,
+            received_s=self._taken.taken_s,
         )
         await first_of(
             self._work(turns),
             heartbeat.run(self.claim, self.delivery, self.claimed_s, lambda: self.progress),
             self._off(),
+            self._message_held(),
         )
 
     async def _work(self, turns: Turns) -> None:
@@ -124,6 +126,11 @@ class Attempt:
         timeout_s = self.record.timeout_seconds
         await self._ports.clock.sleep(timeout_s)
         raise JobTimeoutError(f"The job did not finish within its {timeout_s} s; ask for more with `timeout_seconds`.")
+
+    async def _message_held(self) -> Never:
+        """Its end comes before SQS shows the message to others again."""
+        await self._ports.clock.sleep(limits.hold_s(self.claimed_s - self._taken.taken_s))
+        raise JobTimeoutError("The job did not end within the 12 h for which SQS holds its message.")
 
     async def _off(self) -> Never:
         raise await self._called_off

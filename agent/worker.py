@@ -11,7 +11,7 @@ from agent.attempt import Attempt
 from agent.config import Config
 from agent.core import limits, pace
 from agent.core.limits import backoff_s
-from agent.core.plan import Step, plan
+from agent.core.plan import Step, plan, worn_out
 from agent.core.settle import settle
 from agent.errors import (
     AgentError,
@@ -173,6 +173,7 @@ class Worker:
             case Step.CLAIM:
                 answer = await self._claim(taken, record.status)
                 if answer.is_granted:
+                    taken.problem = taken.problem or worn_out(record, self._config.max_attempts)
                     return answer.record
         wait_s = planned.wait_s or backoff_s(taken.delivery.receive_count)
         await self._ports.queue.extend(taken.delivery, wait_s)

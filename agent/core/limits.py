@@ -11,6 +11,9 @@ MAX_OUTPUTS_BYTES = 256 * 1024
 OUTPUT_FIELDS_BYTES = 120  # of one output, beside its name and key: attribute names, type, size, node
 RUNTIME_WAIT_S = 300  # a restarted ComfyUI is ready in 5 s; custom nodes and a cold disk take minutes
 
+MAX_HIDDEN_S = 12 * 60 * 60  # SQS ends a message's visibility so long after its receipt, whatever was extended
+_HOLD_MARGIN_S = 120  # between the end of a job and that of its message: recorded, announced, deleted, with retries
+
 _BACKOFF_FIRST_S = 5
 _BACKOFF_MAX_S = 300
 _SHUTDOWN_MARGIN_S = 15  # interrupt, give the claim back, show the message: three calls, with botocore's retries
@@ -24,6 +27,16 @@ def backoff_s(receive_count: int) -> int:
 def tries(attempt: int, receive_count: int) -> int:
     """Attempts that a job has had: its claims, until the queue is about to give its message up."""
     return max(attempt, receive_count - SPARE_RECEIPTS)
+
+
+def hidden_s(visibility_s: int, held_s: float) -> int:
+    """Seconds for which a message may be hidden from now on. held_s: since its receipt."""
+    return max(min(visibility_s, int(MAX_HIDDEN_S - held_s)), 0)
+
+
+def hold_s(held_s: float) -> float:
+    """Seconds until a job has to end because its message can be hidden no longer."""
+    return MAX_HIDDEN_S - _HOLD_MARGIN_S - held_s
 
 
 def drain_s(grace_period_s: float) -> float:

@@ -38,6 +38,18 @@ def plan(record: Record, message_id: str, now_ms: int) -> Plan:
     return Plan(Step.LEAVE, (lease_until_ms - now_ms) // 1000 + 1)
 
 
+def worn_out(record: Record, max_attempts: int) -> ContractError | None:
+    """Why a job is not begun again whose agent died with it. record: as it was when its lease had ended.
+
+    A job that kills its agent never comes to the end at which its attempts are counted.
+    """
+    if record.attempt < max_attempts:
+        return None
+    return ContractError(
+        "too_many_attempts", f"Given up after {record.attempt} attempts, the last of which ended with its agent."
+    )
+
+
 def check_message(
     message: JobMessage, name: str, runtime: Runtime, *, buckets: frozenset[str], input_bucket: str
 ) -> None:

@@ -10,7 +10,7 @@ from tests.agent.test_model import COMMON, Agents, ViolationError
 # The first schedule that shows it is enough; nobody reads it.
 HUNT = settings(
     COMMON,
-    max_examples=500,
+    max_examples=200,
     stateful_step_count=20,
     derandomize=True,
     database=None,
