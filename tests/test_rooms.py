@@ -106,8 +106,8 @@ ROOMS: dict[str, Room] = {
     ),
     "agent, around the worker": Room(
         files=tuple(f"agent/{name}.py" for name in ("config", "telemetry", "health", "heartbeat", "race", "watch")),
-        # Beside STYLE's three: the one logger, and waiting for the first of several tasks (0008).
-        own=("agent.errors", "agent.ports", "agent.telemetry", "agent.race", CONTRACT),
+        # Beside STYLE's three: the one logger, waiting for the first of several tasks (0008), and bounds.
+        own=("agent.core", "agent.errors", "agent.ports", "agent.telemetry", "agent.race", CONTRACT),
     ),
     "agent, worker": Room(
         files=("agent/__init__.py", *(f"agent/{name}.py" for name in WORKER)),

@@ -109,6 +109,7 @@ class World:
     """violations: what was seen to be wrong, in words; a schedule passes with none."""
 
     def __init__(self, pods: int = 3, seed: int = 0) -> None:
+        self.config = CONFIG_HERE
         self.loop = VirtualLoop()  # type: ignore[abstract] # agents ask a loop for no more
         self.random = random.Random(seed)
         self.clock = WorldClock(self.loop)
@@ -166,7 +167,7 @@ class World:
         process = Process(pod.name)
         wire = Wire(self, pod, process)
         pod.process, pod.wire, pod.stop = process, wire, asyncio.Event()
-        worker = self.worker(replace(CONFIG_HERE, agent_id=pod.name), self.ports(wire), pod.stop)
+        worker = self.worker(replace(self.config, agent_id=pod.name), self.ports(wire), pod.stop)
         pod.task = self.loop.spawn(process, worker.run())
 
     def worker(self, config: Any, ports: Ports, stop: asyncio.Event) -> Worker:
