@@ -9,12 +9,13 @@ from typing import Never
 
 from agent.config import Config
 from agent.core import limits
+from agent.core.content import HEAD_BYTES, Content, contents_of, expected
 from agent.core.plan import check_message
 from agent.errors import BadFileError, InvalidJobError, JobTimeoutError
 from agent.ports import Clock, Files, Source
 from agent.race import first_of
 from sd_async.contract.errors import ContractError
-from sd_async.contract.jobs import Runtime
+from sd_async.contract.jobs import JobType, Runtime
 from sd_async.contract.messages import JobMessage, decode_message
 
 
@@ -87,6 +88,7 @@ class Fetching:
             target = self._place() / f"file-{index}"
             try:
                 await self._sources[url.partition("://")[0].lower()].fetch(url, target, limits.MAX_FILE_BYTES)
+                _check_content(name, target, message)
             except BadFileError as error:
                 raise BadFileError(f"files.{name}: {error.message}") from error
             files[name] = target
@@ -116,3 +118,15 @@ class Fetching:
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="sd-async-")
         return Path(self._folder.name)
+
+
+def _check_content(name: str, path: Path, message: JobMessage) -> None:
+    """A page that says "sign in" with 200 is no picture, and the runtime's own words for that help nobody."""
+    # What another runtime's body names is always a picture, by whatever address.
+    is_graph = message.type is JobType.WORKFLOW
+    wanted = expected(name, message.input or {}) if is_graph else frozenset({Content.IMAGE})
+    with path.open("rb") as file:
+        found = contents_of(file.read(HEAD_BYTES))
+    if wanted and not wanted & found:
+        said = "an " + " or ".join(sorted(found)) if found else "neither image, video nor audio"
+        raise BadFileError(f"It should be {' or '.join(sorted(wanted))}, and by its first bytes it is {said}.")

@@ -28,16 +28,19 @@ pytestmark = [
 class TwelveHours(LedgerQueue):
     """As SQS: a visibility that would pass 12 h from the receipt is refused. refused: how many were."""
 
-    refused = 0
-    longest_s = 0.0
+    def __init__(self, world: World, *, visibility_s: int, max_receives: int) -> None:
+        super().__init__(world, visibility_s=visibility_s, max_receives=max_receives)
+        self.received_ms: dict[str, int] = {}
+        self.refused = 0
+        self.longest_s = 0.0
 
     def _delivered(self, message: Any) -> Delivery:
-        message.received_ms = self._clock.now_ms()
-        return super()._delivered(message)
+        delivery = super()._delivered(message)
+        self.received_ms[delivery.receipt] = self._clock.now_ms()
+        return delivery
 
     async def extend(self, delivery: Delivery, visibility_s: int) -> bool:
-        [message] = [each for each in self._messages if each.receipt == delivery.receipt]
-        hidden_ms = self._clock.now_ms() + visibility_s * 1000 - message.received_ms
+        hidden_ms = self._clock.now_ms() + visibility_s * 1000 - self.received_ms[delivery.receipt]
         self.longest_s = max(self.longest_s, hidden_ms / 1000)
         if hidden_ms > MAX_HIDDEN_S * 1000:
             self.refused += 1

@@ -113,7 +113,7 @@ async def test_the_next_job_is_claimed_and_given_to_the_runtime_shortly_before_i
 async def test_files_are_there_before_the_turn_comes() -> None:
     scene = Scenario()
     scene.backend.run_s = 3
-    scene.files.at = {"s3://team/b.png": b"B"}
+    scene.files.at = {"s3://team/b.png": b"\x89PNG\r\n\x1a\n"}
     ids = await submitted(scene, 2, files={"b.png": "s3://team/b.png"})
     agent = scene.agent()
     await scene.clock.advance(5.8)

@@ -65,7 +65,9 @@ class Ledger(FakeStore):
             self._claimed(before, after)
         now_ms = self._world.clock.now_ms()
         until_ms = after.lease_until_ms or 0
-        self._say(until_ms > now_ms + (SKEW_S + self._world.config.lease_s) * 1000, "the lease is longer than a lease", after)
+        self._say(
+            until_ms > now_ms + (SKEW_S + self._world.config.lease_s) * 1000, "the lease is longer than a lease", after
+        )
         if after.status is Status.SUCCEEDED:
             self._outputs(after)
 

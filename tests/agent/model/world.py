@@ -49,6 +49,9 @@ class WorldClock:
     def now_ms(self) -> int:
         return START_MS + round(self._loop.time() * 1000)
 
+    def now_ns(self) -> int:
+        return self.now_ms() * 1_000_000
+
     def monotonic_s(self) -> float:
         return self._loop.time()
 
