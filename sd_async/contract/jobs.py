@@ -110,7 +110,10 @@ class JobUrls(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as `GET /v1/jobs/{id}` shows it. Times are RFC 3339 in UTC with milliseconds."""
+    """A job as `GET /v1/jobs/{id}` shows it. Times are RFC 3339 in UTC with milliseconds.
+
+    waiting: why it waits, in words, while it is queued.
+    """
 
     id: str
     runtime: str
@@ -128,6 +131,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     error: JobError | None
     context: Any
     urls: JobUrls
+    waiting: str | None = None
 
 
 class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -65,6 +65,21 @@ def test_an_ended_job_shows_its_attempts_and_the_time_of_each_phase(caller: Call
     assert body["progress"]["value"] == 1.0, "the last heartbeat came before the end"
 
 
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, "It is in the queue, and no agent has taken it yet."),
+        ({"outbox": "pending"}, "It is recorded and on its way to the queue."),
+        ({"waiting": "The runtime does not answer."}, "The runtime does not answer."),
+        ({"status": Status.RUNNING, "waiting": ""}, None),
+        (ENDED, None),
+    ],
+)
+def test_a_job_says_why_it_waits_for_as_long_as_it_does(caller: Caller, changes: Any, why: str | None) -> None:
+    caller.store.hold([record_of(JOB_ID, **({"outbox": None} | changes))])
+    assert caller.get(JOB_ID).body["waiting"] == why
+
+
 def test_a_waiting_job_has_no_times_yet(caller: Caller) -> None:
     caller.store.hold([record_of(JOB_ID)])
 
