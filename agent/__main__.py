@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from agent import aws, health, telemetry
 from agent.config import Config, load
@@ -51,6 +52,7 @@ def main() -> int:
 async def _serve(config: Config) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(aws.THREADS, thread_name_prefix="call"))
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     async with _ports(config) as ports, health.serving(config.pod_ip, config.health_port, ports.backend.ready):
