@@ -5,16 +5,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-import boto3
-from botocore.config import Config as BotoConfig
-from botocore.exceptions import (
+from agent.boto import (
     BotoCoreError,
     ClientError,
     CredentialRetrievalError,
     NoCredentialsError,
     PartialCredentialsError,
+    boto3,
 )
-
+from agent.boto import Config as BotoConfig
 from agent.errors import AgentError, AwsRefusedError, AwsUnavailableError, AwsUnusableError
 
 if TYPE_CHECKING:  # stubs only; the image does not carry them

@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from agent.aws import call, error_code, translated
+from agent.boto import BotoCoreError, ClientError
 from agent.errors import AgentError, BadFileError
 from agent.ports import NOTHING
 

@@ -22,7 +22,7 @@ class SnsTopic:
     async def publish(self, body: bytes, attributes: Mapping[str, str]) -> None:
         await self._batcher.done((body, attributes))
 
-    async def _published(self, notices: Sequence[_Notice]) -> Sequence[None | Exception]:
+    async def _published(self, notices: Sequence[_Notice]) -> Sequence[Exception | None]:
         answer = await call(
             self._client.publish_batch,
             TopicArn=self._arn,

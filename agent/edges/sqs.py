@@ -6,10 +6,9 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from agent.aws import call, entry_error, translated
 from agent.batching import Batcher
+from agent.boto import BotoCoreError, ClientError
 from agent.ports import Delivery
 
 if TYPE_CHECKING:  # stubs only; the image does not carry them
