@@ -176,7 +176,7 @@ class StoresBeforeItIsMade(World):
         files = cast("Any", ports.files)
 
         class Later(type(files)):  # type: ignore[misc] # the class of the port is the world's business
-            async def put(self, key: str, chunks: Any, content_type: str) -> int:
+            async def put(self, key: str, chunks: Any, content_type: str, metadata: Any = None) -> int:
                 async for _ in chunks:
                     pass
                 return 1

@@ -1,13 +1,13 @@
 """A process's calls to the world: each may be slow, refused, repeated, or the last thing that the process does."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.errors import AgentError, AwsUnavailableError, AwsUnusableError, RuntimeLostError
-from agent.ports import Artifact, Delivery, Report, Work
+from agent.ports import NOTHING, Artifact, Delivery, Report, Work
 from sd_async.contract.jobs import Progress
 from tests.agent.model.loop import Process
 from tests.support.clock import START_MS
@@ -189,7 +189,9 @@ class RemoteFiles(Remote):
         body = await self._wire.call("fetch", lambda: self._fake.at[url])
         return target.write_bytes(body)  # noqa: ASYNC240 - a few bytes of a test
 
-    async def put(self, key: str, chunks: AsyncIterator[bytes], content_type: str) -> int:
+    async def put(
+        self, key: str, chunks: AsyncIterator[bytes], content_type: str, metadata: Mapping[str, str] = NOTHING
+    ) -> int:
         body = b"".join([chunk async for chunk in chunks])
 
         async def whole() -> AsyncIterator[bytes]:
@@ -197,7 +199,7 @@ class RemoteFiles(Remote):
 
         def effect() -> int:
             self._wire.world.written_by[key] = self._wire.process
-            return at_once(self._fake.put(key, whole(), content_type))
+            return at_once(self._fake.put(key, whole(), content_type, metadata))
 
         return await self._wire.call("put", effect)
 

@@ -125,7 +125,7 @@ class World:
         self.queue = LedgerQueue(self, visibility_s=VISIBILITY_S, max_receives=RECEIVES)
         self.files = FakeFiles()
         self.files.at["s3://team/a.png"] = PNG
-        self.pods = [Pod(f"pod-{number}", Runtime(self, depth=2 - number % 2)) for number in range(pods)]
+        self.pods = [Pod(f"pod-{number}", Runtime(self, depth=1 + number % 3)) for number in range(pods)]
         self.faults: list[Planned] = []
         self.graves: list[tuple[Process, Wire, asyncio.Event | None]] = []
 
