@@ -44,6 +44,7 @@ class Script:
     view: tuple[int, bytes] = (200, b"pixels")
     upload: tuple[int, Any] = (200, None)
     queue_running: list[Any] = field(default_factory=list)
+    system: Json = field(default_factory=dict)
 
     prompts: list[Json] = field(default_factory=list)
     sockets: list[str] = field(default_factory=list)
@@ -145,7 +146,7 @@ class Server:
         return web.Response()
 
     async def _stats(self, _: web.Request) -> web.Response:
-        return web.json_response({"system": {}, "devices": []})
+        return web.json_response({"system": self._script.system, "devices": []})
 
     async def close_sockets(self) -> None:
         for socket in self._open.values():
