@@ -118,9 +118,9 @@ async def test_a_job_that_waits_behind_another_is_not_called_hung() -> None:
     def unheard(_progress: Progress) -> None:
         pass
 
-    works = [Work(run_id=str(number), label=f"{JOB_ID}-{number}", input={}, files={}) for number in (1, 2)]
+    works = [Work(run_id=str(number), label=f"{JOB_ID}-{number}", input={}, files={}) for number in (1, 2, 3)]
     runs = [asyncio.create_task(watched.run(work, unheard)) for work in works]
-    await scene.clock.advance(105)
+    await scene.clock.advance(155)
     assert all(run.done() and run.exception() is None for run in runs)
 
 
@@ -189,6 +189,7 @@ async def test_a_runtime_that_is_at_work_is_ready_and_not_asked_for_its_queue() 
     agent, watched = scene.watched(backend)
     await scene.submit()
     await scene.clock.advance(3)
+    await watched.reset()  # as after a stop: what it works on now is somebody's all the same
     asked = backend.asked
     assert await watched.ready()
     assert backend.asked == asked
