@@ -23,8 +23,7 @@ class Row:
 
     @property
     def bars(self) -> Iterator[tuple[str, float, float]]:
-        for name, begin, end in zip(_COLOURS, self.moments[:-1], self.moments[1:], strict=True):
-            yield name, begin, end
+        yield from zip(_COLOURS, self.moments[:-1], self.moments[1:], strict=True)
 
 
 def rows(run: Measured) -> list[Row]:
