@@ -77,7 +77,7 @@ def load(environment: Mapping[str, str]) -> Config:
         "lease_s": lease_s,
         "max_attempts": read.whole("SD_MAX_ATTEMPTS", 1, 1000),
         "grace_period_s": read.whole("SD_GRACE_PERIOD_S", 1, MAX_TIMEOUT_S + 600),
-        "jobs_ahead": read.whole("SD_JOBS_AHEAD", 0, 10, default=10),
+        "jobs_ahead": read.whole("SD_JOBS_AHEAD", 0, 32, default=16),
         "hung_after_s": read.whole("SD_HUNG_AFTER_S", 0, MAX_TIMEOUT_S, default=900),
         "least_free_mib": read.whole("SD_LEAST_FREE_MIB", 0, 1024 * 1024, default=0),
         "retention_days": read.whole("SD_RETENTION_DAYS", 1, 3650),
