@@ -47,7 +47,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     outbox: present from the record's creation until its message is on the topic.
     input_ref: `s3://bucket/key` of the whole JobMessage. output_key: folder of its outputs, without a closing slash.
     body_hash: what the client sent, so that a repeated idempotency key with another body is seen.
-    context_json: the client's `context`, as JSON text. waiting: why the job went back to its queue, in words.
+    context_json: the client's `context`, as JSON text. trace: as in the message.
+    waiting: why the job went back to its queue, in words.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     client_id: str | None = None
     context_json: str = ""
     webhook_url: str | None = None
+    trace: str | None = None
     outbox: str | None = None
     attempt: int = 0
     agent: str | None = None

@@ -77,12 +77,6 @@ def test_the_context_comes_back_as_it_was_sent(caller: Caller) -> None:
     assert caller.get(FIRST).body["context"] == JOB["context"]
 
 
-def test_the_callers_trace_travels_with_the_job(caller: Caller) -> None:
-    caller.post(JOB, headers={"X-Amzn-Trace-Id": "Root=1-2-3"})
-
-    assert only_message(caller).trace == "Root=1-2-3"
-
-
 def test_a_job_too_large_for_a_message_travels_by_its_address(caller: Caller) -> None:
     graph = WORKFLOW | {"1": {"class_type": "CLIPTextEncode", "inputs": {"text": "x" * MAX_MESSAGE_BYTES}}}
 
