@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 
-from agent import aws, health, telemetry
+from agent import aws, telemetry
 from agent.attempt import Ports
 from agent.config import Config, load
 from agent.edges.clock import SystemClock
@@ -22,7 +22,10 @@ from agent.edges.s3 import S3Files
 from agent.edges.sns import SnsTopic
 from agent.edges.sqs import SqsQueue
 from agent.errors import AwsUnusableError, ConfigError, FatalError, RuntimeGoneError
-from agent.telemetry import LOGGER
+from agent.observing import observing
+from agent.telemetry import LOGGER, METRICS
+from agent.telemetry.calls import watch_calls
+from agent.telemetry.redaction import secrets_of
 from agent.worker import Worker
 from sd_async.contract.jobs import RuntimeType
 
@@ -31,10 +34,11 @@ EXIT_CODES: Mapping[type[FatalError], int] = {ConfigError: 2, RuntimeGoneError: 
 
 
 def main() -> int:
-    telemetry.configure("INFO")
+    secrets = secrets_of(os.environ)
+    telemetry.configure("INFO", secrets=secrets)
     try:
         config = load(os.environ)
-        telemetry.configure(config.log_level)
+        telemetry.configure(config.log_level, log_format=config.log_format, secrets=secrets)
         asyncio.run(_serve(config))
     except ConfigError as error:
         LOGGER.critical("configuration error", extra={"fields": {"problems": error.problems}})
@@ -53,15 +57,16 @@ async def _serve(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    async with _ports(config) as ports, health.serving(config.pod_ip, config.health_port, ports.backend.ready):
+    async with _ports(config) as ports, observing(config, ports, stop) as watched:
         LOGGER.info("agent started", extra={"fields": {"agent": config.agent_id, "runtime": config.runtime_name}})
-        await Worker(config, ports, stop).run()
+        await Worker(config, watched, stop).run()
         LOGGER.info("agent stopped", extra={"fields": {"agent": config.agent_id}})
 
 
 @contextlib.asynccontextmanager
 async def _ports(config: Config) -> AsyncIterator[Ports]:
     clients = aws.clients(config.region, config.endpoint_url)
+    watch_calls((clients.sqs, clients.s3, clients.sns, clients.dynamodb), METRICS.called)
     files = S3Files(clients.s3, config.output_bucket)
     backend = BACKENDS[config.runtime_type](config.runtime_url, config.agent_id)
     async with contextlib.aclosing(backend):

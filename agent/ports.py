@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from sd_async.contract.jobs import JobError, Progress
 from sd_async.contract.records import Phases, Record, StoredOutput
@@ -66,6 +66,15 @@ class Artifact:
     content_type: str
     node_id: str | None
     source: Any
+
+
+@dataclass(frozen=True, slots=True)
+class GpuMemory:
+    """Of one device, as the runtime names it."""
+
+    name: str
+    total_bytes: int
+    used_bytes: int
 
 
 class Clock(Protocol):
@@ -158,3 +167,10 @@ class Backend(Protocol):
 
     def read(self, artifact: Artifact) -> AsyncGenerator[bytes, None]:
         """Its bytes, in pieces; whoever stops early closes it."""
+
+
+@runtime_checkable
+class TellsGpuMemory(Protocol):
+    """What a Backend may be besides. Raises: TransientError, HandBackError."""
+
+    async def gpu_memory(self) -> Sequence[GpuMemory]: ...

@@ -156,7 +156,7 @@ class Worker:
     async def _put_back(self, delivery: Delivery, error: Exception) -> None:
         """A message whose job could not even be claimed comes again later."""
         known = isinstance(error, AgentError)
-        fields = {"message_id": delivery.message_id, "error": str(error) if known else type(error).__name__}
+        fields = {"message_id": delivery.message_id, "error": _described(error)}
         LOGGER.warning("message put back", extra={"fields": fields}, exc_info=None if known else error)
         with contextlib.suppress(AgentError):
             await self._ports.queue.extend(delivery, backoff_s(delivery.receive_count))

@@ -41,7 +41,12 @@ def values_for(
                 "image": image_values(runtime.image),
                 "port": runtime.port,
             },
-            "agent": {"image": image_values(agent.image), "healthPort": HEALTH_PORT, "logLevel": agent.log_level},
+            "agent": {
+                "image": image_values(agent.image),
+                "healthPort": HEALTH_PORT,
+                "logLevel": agent.log_level,
+                "logFormat": agent.log_format,
+            },
             "job": {
                 "timeoutSeconds": runtime.job_timeout_s,
                 "heartbeatSeconds": agent.heartbeat_s,
@@ -58,6 +63,12 @@ def values_for(
                 "resultsTopicArn": addresses.results_topic_arn,
             },
             "aws": {"region": settings.region, "endpointUrl": settings.endpoint_url or ""},
+            "observability": {
+                "metrics": agent.metrics,
+                "scrapeAnnotations": agent.scrape == "annotations",
+                "podMonitor": {"enabled": agent.scrape == "pod_monitor"},
+                "otlpEndpoint": agent.traces_url or "",
+            },
             "terminationGracePeriodSeconds": runtime.job_timeout_s + GRACE_MARGIN_S,
         }
     )

@@ -65,6 +65,9 @@ def test_every_missing_variable_is_named_at_once() -> None:
         ("SD_MAX_ATTEMPTS", "²"),
         ("SD_HEALTH_PORT", "65536"),
         ("SD_LOG_LEVEL", "LOUD"),
+        ("SD_LOG_FORMAT", "xml"),
+        ("SD_METRICS", "statsd"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
         ("AWS_ENDPOINT_URL", "127.0.0.1:4566"),
     ],
 )
@@ -78,6 +81,16 @@ def test_a_lease_shorter_than_three_heartbeats_is_refused_with_both_numbers() ->
     assert "14" in problem
     assert "5 s" in problem
     assert load(GOOD | {"SD_LEASE_S": "15"}).lease_s == 15
+
+
+def test_metrics_in_the_log_need_a_log_in_json() -> None:
+    [problem] = problems(SD_METRICS="both", SD_LOG_FORMAT="text")
+    assert problem == "SD_METRICS is `both`, which needs lines in JSON, and SD_LOG_FORMAT is `text`."
+    config = load(GOOD | {"SD_METRICS": "both"})
+    assert (config.is_scraped, config.is_emf) == (True, True)
+    text = load(GOOD | {"SD_LOG_FORMAT": "text", "SD_METRICS": "prometheus"})
+    assert (text.log_format, text.is_emf) == ("text", False)
+    assert not load(GOOD | {"SD_METRICS": "none"}).is_scraped
 
 
 def test_the_other_runtime_type_is_a_clear_refusal_for_now() -> None:

@@ -27,6 +27,10 @@ KEYS = [
     "total_s",
     "images",
     "bytes_out",
+    "receive_s",
+    "claim_s",
+    "settle_s",
+    "trace_id",
 ]
 
 

@@ -14,6 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from agent.edges.comfyui.graph import prepared, upload_name
+from agent.edges.comfyui.memory import memory_of
 from agent.edges.comfyui.outputs import File, artifacts
 from agent.edges.comfyui.progress import Tracker
 from agent.edges.comfyui.replies import check_accepted, outputs_of
@@ -25,7 +26,7 @@ from agent.errors import (
     RuntimeFaultError,
     RuntimeLostError,
 )
-from agent.ports import Artifact, Report, Work
+from agent.ports import Artifact, GpuMemory, Report, Work
 
 POLL_S = 1.0  # beside the socket's hints; asking costs ComfyUI 1 ms
 RECONNECT_S = 2.0
@@ -80,6 +81,9 @@ class ComfyUI:
 
     async def free(self) -> None:
         await self._ask("POST", "/free", json={"unload_models": True, "free_memory": True})
+
+    async def gpu_memory(self) -> Sequence[GpuMemory]:
+        return memory_of(_json(await self._ask("GET", "/system_stats", timeout=READY_TIMEOUT_S)))
 
     async def run(self, work: Work, report: Report) -> Sequence[Artifact]:
         graph = prepared(work.input, work.label, await self._uploaded(work))
