@@ -12,7 +12,6 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 
 from agent import aws, telemetry
-from agent.attempt import Ports
 from agent.config import Config, load
 from agent.edges.clock import SystemClock
 from agent.edges.comfyui import ComfyUI
@@ -23,6 +22,7 @@ from agent.edges.sns import SnsTopic
 from agent.edges.sqs import SqsQueue
 from agent.errors import AwsUnusableError, ConfigError, FatalError, RuntimeGoneError
 from agent.observing import observing
+from agent.ports import Ports
 from agent.telemetry import LOGGER, METRICS
 from agent.telemetry.calls import watch_calls
 from agent.telemetry.redaction import secrets_of

@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
 from agent import health
-from agent.attempt import Ports
 from agent.config import Config
 from agent.health import State
-from agent.ports import TellsGpuMemory
+from agent.ports import Ports, TellsGpuMemory
 from agent.telemetry import METRICS
 from agent.telemetry.busy import WatchedBackend
 from agent.telemetry.closing import LISTENERS, Listener

@@ -80,7 +80,7 @@ class RuntimeSettings:
 class AgentSettings:
     """The queue agent. lease_s: how long a job stays with an agent that is silent; the queue's visibility timeout.
 
-    max_attempts: deliveries before a job is given up; the queue's maxReceiveCount (1 to 1,000, SQS).
+    max_attempts: of a job before it is given up; the queue's maxReceiveCount is five more, at most 1,000 (SQS).
     metrics: `prometheus` serves them on each pod; `emf` writes them into the log, of which CloudWatch makes metrics
     where the cluster's logs go there. scrape: how a Prometheus is told of the pods; `pod_monitor` needs its operator.
     traces_url: of an OpenTelemetry collector (OTLP over HTTP) in the cluster.
