@@ -45,6 +45,10 @@ class Spans:
         job.end(max(ended_ns for _, ended_ns in closing.marks.values()))
         return {"trace_id": format_trace_id(job.get_span_context().trace_id)}
 
+    def flush(self) -> None:
+        """Send what waits, now; it is sent by itself every few seconds."""
+        self._provider.force_flush()
+
     def close(self) -> None:
         """Send what waits, within CLOSE_S: a collector that is away must not hold up an agent's end."""
         closing = threading.Thread(target=self._provider.shutdown, daemon=True)

@@ -16,7 +16,7 @@ import pytest
 from agent.aws import Clients
 from agent.edges.dynamodb import DynamoStore
 from local.emulator import Emulator
-from local.processes import base_environment, free_port
+from local.processes import base_environment
 from sd_async.contract.adoption import first_record
 from sd_async.contract.messages import encode_message
 from sd_async.contract.records import Record
@@ -63,25 +63,6 @@ async def ended(store: DynamoStore, job_id: str) -> Record:
         if record.status in FINAL:
             return record
         await asyncio.sleep(0.05)
-
-
-@pytest.fixture
-def environment(
-    emulator: Emulator, queue_url: str, table: str, bucket: str, topic_arn: str, tmp_path: Path
-) -> dict[str, str]:
-    return {
-        **base_environment(tmp_path),
-        **GOOD,
-        **emulator.environment,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "SD_POD_IP": "127.0.0.1",
-        "SD_HEALTH_PORT": str(free_port()),
-        "SD_QUEUE_URL": queue_url,
-        "SD_JOBS_TABLE": table,
-        "SD_OUTPUT_BUCKET": bucket,
-        "SD_INPUT_BUCKET": bucket,
-        "SD_RESULTS_TOPIC_ARN": topic_arn,
-    }
 
 
 @in_loop

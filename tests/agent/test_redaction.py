@@ -28,6 +28,7 @@ SHAPES: tuple[Callable[[str], str], ...] = (
     lambda secret: f"https://b.s3.amazonaws.com/k.png?AWSAccessKeyId=a&Signature={secret}&Expires=1",
     lambda secret: f"https://files.example/a.png?sig={secret}&se=2030",
     lambda secret: f"https://proxy.example/?to=https%3A%2F%2Fb.example%2Fk%3FX-Amz-Signature%3D{secret}",
+    lambda secret: f"next=https%3A%2F%2Ffiles.example%2Fa.png%3Fsig%3D{secret}%26se%3D2030",
     lambda secret: f"s3://bucket/key?versionId={secret}",
     lambda secret: f"/b/k.png?X-Amz-Security-Token={secret}",
     lambda secret: f"https://user:{secret}@example.com/a",
@@ -193,8 +194,10 @@ def test_a_value_that_json_has_not_costs_no_line(value: Any) -> None:
 
 def test_what_holds_itself_is_told_to_some_depth() -> None:
     value: list[Any] = []
-    value.append(value)
-    assert "<list>" in written("json", lambda log: log.warning("said", extra={"fields": {"value": value}}))
+    value.append({"inner": value})
+    said = written("json", lambda log: log.warning("said", extra={"fields": {"value": value}}))
+    assert "<list>" in said or "<dict>" in said
+    assert len(said) < 1000
     error = ValueError("x")
     error.__cause__ = error
     assert "ValueError" in written("json", lambda log: log.warning("said", exc_info=error))
@@ -222,7 +225,7 @@ def test_what_is_no_secret_is_left_as_it_is() -> None:
 @pytest.mark.parametrize("text", ["a" * 10**6, "a.b-" * 10**5, "://" * 10**5, "token" * 10**5, "\\'" * 10**5])
 def test_no_text_takes_long(text: str) -> None:
     began_s = time.process_time()
-    Redaction()(text)
+    assert len(Redaction()(text)) < 20_000, "a line has to fit into CloudWatch's events"
     assert time.process_time() - began_s < 1, "lines are written by the loop that drives everything"
 
 

@@ -142,16 +142,14 @@ def test_its_resource_says_which_agent_it_was_and_the_environment_has_the_last_w
     assert (scope.scope.name, scope.scope.version) == ("sd_async.agent", "1.2.3")
 
 
-def test_a_collector_that_refuses_is_told_of_once() -> None:
+def test_a_collector_that_refuses_is_told_of_once_until_it_takes_some_again() -> None:
     with collecting() as collector, saying() as stream:
-        collector.status = 503
-        results: list[str] = []
-        exporter = OtlpJsonExporter(collector.url, results.append)
-        with tracing(collector) as (spans, counted):
-            spans(closing())
-        assert counted == ["lost"]
-        exporter.shutdown()
-    assert stream.getvalue().count("spans are lost") == 1
+        with tracing(collector) as (spans, results):
+            for collector.status in (503, 503, 200, 503):
+                spans(closing())
+                spans.flush()
+        assert results == ["lost", "lost", "taken", "lost"]
+    assert stream.getvalue().count("spans are lost") == 2
     assert '"error": "503"' in stream.getvalue()
 
 
