@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.settings import Settings
-from components.settings_runtimes import HEALTH_PORT, RuntimeSettings
+from components.settings_runtimes import HEALTH_PORT, AgentSettings, RuntimeSettings
 
 POOL_LABEL = "sd-async/pool"  # of GPU nodes: which of `karpenter.pools` they belong to
 
@@ -63,15 +63,19 @@ def values_for(
                 "resultsTopicArn": addresses.results_topic_arn,
             },
             "aws": {"region": settings.region, "endpointUrl": settings.endpoint_url or ""},
-            "observability": {
-                "metrics": agent.metrics,
-                "scrapeAnnotations": agent.scrape == "annotations",
-                "podMonitor": {"enabled": agent.scrape == "pod_monitor"},
-                "otlpEndpoint": agent.traces_url or "",
-            },
+            "observability": _observability(agent),
             "terminationGracePeriodSeconds": runtime.job_timeout_s + GRACE_MARGIN_S,
         }
     )
+
+
+def _observability(agent: AgentSettings) -> dict[str, Any]:
+    return {
+        "metrics": agent.metrics,
+        "scrapeAnnotations": agent.scrape == "annotations",
+        "podMonitor": {"enabled": agent.scrape == "pod_monitor"},
+        "otlpEndpoint": agent.traces_url or "",
+    }
 
 
 def image_values(image: str) -> dict[str, str]:

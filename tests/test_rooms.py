@@ -113,7 +113,7 @@ ROOMS: dict[str, Room] = {
     "agent, traces": Room(
         files=("agent/telemetry/traces.py", "agent/telemetry/otlp.py"),
         own=("agent.telemetry.closing", CONTRACT),
-        foreign=("httpx", "opentelemetry"),
+        foreign=("opentelemetry",),
     ),
     "agent, telemetry": Room(
         files=("agent/telemetry/*.py",),

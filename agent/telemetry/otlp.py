@@ -1,4 +1,4 @@
-"""Spans to a collector: OTLP over HTTP in JSON, by the HTTP client that the agent has anyway.
+"""Spans to a collector: OTLP over HTTP in JSON, by the standard library, as an HTTP client takes 10 MB.
 
 Source: OpenTelemetry Protocol 1.x, "OTLP/HTTP" and "JSON Protobuf Encoding": ids are hexadecimal, 64-bit numbers text.
 """
@@ -7,10 +7,10 @@ import json
 import logging
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace.span import format_span_id, format_trace_id
@@ -22,32 +22,38 @@ _LOGGER = logging.getLogger("agent.traces")
 class OtlpJsonExporter(SpanExporter):
     """endpoint: base address, as in OTEL_EXPORTER_OTLP_ENDPOINT. Spans that it does not take are lost, and counted."""
 
-    def __init__(
-        self, endpoint: str, exported: Callable[[str], None], transport: httpx.BaseTransport | None = None
-    ) -> None:
-        is_open = urlsplit(endpoint).scheme == "http"
+    def __init__(self, endpoint: str, exported: Callable[[str], None]) -> None:
         self._exported = exported
-        self._url = f"{endpoint.rstrip('/')}/v1/traces"
-        # plain HTTP: no certificate store in memory
-        verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if is_open else ssl.create_default_context()
-        self._http = httpx.Client(timeout=TIMEOUT_S, transport=transport, trust_env=False, verify=verify)
+        self._url = urlsplit(f"{endpoint.rstrip('/')}/v1/traces")
+        self._tls = ssl.create_default_context() if self._url.scheme == "https" else None
         self._was_taken = True
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         body = json.dumps({"resourceSpans": [_resource_spans(spans)]}).encode()
         try:
-            answer = self._http.post(self._url, content=body, headers={"Content-Type": "application/json"})
-            is_taken, why = answer.is_success, str(answer.status_code)
-        except httpx.HTTPError as error:
+            status = self._status_of(body)
+            is_taken, why = 200 <= status < 300, str(status)
+        except (OSError, HTTPException) as error:
             is_taken, why = False, type(error).__name__
         self._exported("taken" if is_taken else "lost")
         if self._was_taken and not is_taken:  # once, not with every batch
-            _LOGGER.warning("spans are lost", extra={"fields": {"collector": self._url, "error": why}})
+            _LOGGER.warning("spans are lost", extra={"fields": {"collector": self._url.geturl(), "error": why}})
         self._was_taken = is_taken
         return SpanExportResult.SUCCESS if is_taken else SpanExportResult.FAILURE
 
-    def shutdown(self) -> None:
-        self._http.close()
+    def _status_of(self, body: bytes) -> int:
+        """Of the answer. Batches are seconds apart, which is longer than most servers keep a connection for."""
+        host, port = self._url.hostname or "", self._url.port
+        connection = (
+            HTTPConnection(host, port, timeout=TIMEOUT_S)
+            if self._tls is None
+            else HTTPSConnection(host, port, timeout=TIMEOUT_S, context=self._tls)
+        )
+        try:
+            connection.request("POST", self._url.path, body, {"Content-Type": "application/json"})
+            return connection.getresponse().status
+        finally:
+            connection.close()
 
 
 def _resource_spans(spans: Sequence[ReadableSpan]) -> dict[str, Any]:

@@ -198,6 +198,9 @@ def test_what_holds_itself_is_told_to_some_depth() -> None:
     said = written("json", lambda log: log.warning("said", extra={"fields": {"value": value}}))
     assert "<list>" in said or "<dict>" in said
     assert len(said) < 1000
+    itself: dict[str, Any] = {}
+    itself["value"] = itself
+    assert "<dict>" in written("json", lambda log: log.warning("said", extra={"fields": itself}))
     error = ValueError("x")
     error.__cause__ = error
     assert "ValueError" in written("json", lambda log: log.warning("said", exc_info=error))

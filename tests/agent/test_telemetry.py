@@ -11,9 +11,10 @@ import pytest
 
 from agent import telemetry
 from agent.errors import AwsRefusedError, AwsUnavailableError, NodeFailedError
-from agent.telemetry import METRICS, Closing
+from agent.telemetry import LOGGER, METRICS, Closing
 from agent.telemetry.closing import LISTENERS
 from tests.agent.closings import value
+from tests.agent.said import saying
 from tests.agent.scenario import CONFIG, JOB_ID, Scenario, ended, in_loop, message_of
 
 KEYS = [
@@ -222,3 +223,12 @@ def test_a_heartbeat_that_fails_is_counted() -> None:
 
     run()
     assert (value(METRICS, "sd_agent_heartbeat_failures_total") or 0) - before == 1
+
+
+def test_a_person_reads_a_line_of_words_that_nothing_in_it_can_break() -> None:
+    with saying("text") as stream:
+        LOGGER.warning("said\nso", extra={"fields": {"error": "one\ntwo = 3", "attempt": 1, "token": "5ecre7"}})
+    [line] = stream.getvalue().splitlines()
+    time, _, rest = line.partition(" ")
+    assert time.endswith("Z")
+    assert rest == 'WARNING  said\\nso error="one\\ntwo = 3" attempt=1 token="[hidden]"'
