@@ -1,13 +1,14 @@
 """GPU memory as ComfyUI tells it."""
 
+import contextlib
 from typing import Any
 
-import httpx
 import pytest
 
-from agent.edges.comfyui import ComfyUI
 from agent.errors import RuntimeLostError
 from agent.ports import GpuMemory, TellsGpuMemory
+from tests.agent.comfyui_client import backend_of, client
+from tests.agent.comfyui_server import Script
 from tests.agent.scenario import in_loop
 
 STATS = {
@@ -19,14 +20,10 @@ STATS = {
 }
 
 
-async def memory(answer: Any, status: int = 200) -> list[GpuMemory]:
-    transport = httpx.MockTransport(lambda request: httpx.Response(status, json=answer))
-    backend = ComfyUI("http://127.0.0.1:8188", "comfy-0", transport=transport)
-    assert isinstance(backend, TellsGpuMemory)
-    try:
+async def memory(answer: Any) -> list[GpuMemory]:
+    async with backend_of(Script(stats=answer)) as backend:
+        assert isinstance(backend, TellsGpuMemory)
         return list(await backend.gpu_memory())
-    finally:
-        await backend.aclose()
 
 
 @in_loop
@@ -47,10 +44,6 @@ def test_what_is_no_answer_is_no_memory(answer: Any) -> None:
 
 @in_loop
 async def test_a_runtime_that_is_gone_is_told_as_such() -> None:
-    def refuse(request: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused")
-
-    backend = ComfyUI("http://127.0.0.1:8188", "comfy-0", transport=httpx.MockTransport(refuse))
-    with pytest.raises(RuntimeLostError):
-        await backend.gpu_memory()
-    await backend.aclose()
+    async with contextlib.aclosing(client("http://127.0.0.1:9")) as backend:
+        with pytest.raises(RuntimeLostError):
+            await backend.gpu_memory()

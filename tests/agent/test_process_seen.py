@@ -87,7 +87,8 @@ def check_numbers(page: bytes) -> None:
         found.setdefault(name, []).append((dict(labels), value))
     assert ({"outcome": "succeeded", "error": ""}, 1.0) in found["sd_agent_jobs_total"]
     operations = {labels["operation"] for labels, _ in found["sd_agent_aws_calls_total"]}
-    assert operations >= {"ReceiveMessage", "UpdateItem", "PutObject", "Publish"}
+    assert operations >= {"ReceiveMessage", "UpdateItem", "PutObject"}
+    assert operations & {"Publish", "PublishBatch"}
     assert found["sd_agent_queue_age_seconds_count"] == [({}, 1.0)]
     assert found["process_resident_memory_bytes"][0][1] > 0
     assert ({"state": "ready"}, 1.0) in found["sd_agent_state"]

@@ -73,6 +73,9 @@ runAsGroup: 65532
   (list "SD_METRICS" .Values.observability.metrics)
   (list "AWS_REGION" .Values.aws.region)
 }}
+{{- if .Values.agent.sharedOutput }}
+{{- $env = append $env (list "SD_OUTPUT_FOLDER" "/runtime-output") }}
+{{- end }}
 {{- with .Values.aws.endpointUrl }}
 {{- $env = append $env (list "AWS_ENDPOINT_URL" .) }}
 {{- end }}
