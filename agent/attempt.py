@@ -12,6 +12,8 @@ import msgspec
 
 from agent.config import Config
 from agent.core import keys, limits
+from agent.core.images import addresses
+from agent.core.loading import LoadTime
 from agent.core.plan import check_message
 from agent.errors import (
     BadFileError,
@@ -21,7 +23,20 @@ from agent.errors import (
     StoppedError,
 )
 from agent.heartbeat import Heartbeat
-from agent.ports import Artifact, Backend, Claim, Clock, Delivery, Files, Queue, Source, Store, Topic, Work
+from agent.ports import (
+    LOADING,
+    Artifact,
+    Backend,
+    Claim,
+    Clock,
+    Delivery,
+    Files,
+    Queue,
+    Source,
+    Store,
+    Topic,
+    Work,
+)
 from agent.race import first_of
 from agent.storing import stored
 from sd_async.contract.errors import ContractError
@@ -70,10 +85,13 @@ class Attempt:
         self._message = message
         self._problem = problem
         self._phases_s: dict[str, float] = {}
+        self._loading = LoadTime()
 
     @property
     def phases(self) -> Phases:
-        return Phases(**{f"{name}_ms": round(seconds * 1000) for name, seconds in self._phases_s.items()})
+        load = {} if self._loading.seconds is None else {"load": self._loading.seconds}
+        phases_s = {**self._phases_s, **load}
+        return Phases(**{f"{name}_ms": round(seconds * 1000) for name, seconds in phases_s.items()})
 
     async def run(self, stop: asyncio.Event) -> None:
         """Raises: whatever ends the attempt without a result; nothing of it is at work any more then."""
@@ -115,12 +133,13 @@ class Attempt:
                 buckets=config.file_buckets,
                 input_bucket=config.input_bucket,
             )
-            files = await self._fetched(message, folder)
+            files = await self._fetched({**message.files, **addresses(message.input or {})}, folder)
         work = Work(
             run_id=keys.run_id(self.record.id, self.record.attempt),
             label=f"{self.record.id}-{self.record.attempt}",
             input=message.input or {},
             files=files,
+            type=message.type,
         )
         with self._phase("execution", "running"):
             return await self._ports.backend.run(work, self._report)
@@ -140,9 +159,9 @@ class Attempt:
             raise BadFileError(f"The document at `{reference}` is not this job's.")
         return whole
 
-    async def _fetched(self, message: JobMessage, folder: Path) -> dict[str, Path]:
+    async def _fetched(self, urls: Mapping[str, str], folder: Path) -> dict[str, Path]:
         files: dict[str, Path] = {}
-        for index, (name, url) in enumerate(message.files.items()):
+        for index, (name, url) in enumerate(urls.items()):
             target = folder / f"file-{index}"
             source = self._ports.sources[url.partition("://")[0].lower()]
             try:
@@ -153,7 +172,8 @@ class Attempt:
         return files
 
     def _report(self, progress: Progress) -> None:
-        self.progress = msgspec.structs.replace(progress, message="running")
+        self._loading.saw(is_loading=progress.message == LOADING, at_s=self._ports.clock.monotonic_s())
+        self.progress = msgspec.structs.replace(progress, message=progress.message or "running")
 
     async def _deadline(self) -> Never:
         timeout_s = self.record.timeout_seconds

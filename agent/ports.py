@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from sd_async.contract.jobs import JobError, Progress
+from sd_async.contract.jobs import JobError, JobType, Progress
 from sd_async.contract.records import Phases, Record, StoredOutput
 from sd_async.contract.states import Status
 
 Report = Callable[[Progress], None]
+
+LOADING = "loading model"  # message of a Progress while a runtime reads weights and makes nothing yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Work:
     label: str
     input: Mapping[str, Any]
     files: Mapping[str, Path]
+    type: JobType = JobType.WORKFLOW
 
 
 @dataclass(frozen=True, slots=True)

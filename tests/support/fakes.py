@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from agent.errors import BadFileError, LeaseLostError
-from agent.ports import Artifact, Claim, Delivery, Ending, Report, Work
+from agent.ports import LOADING, Artifact, Claim, Delivery, Ending, Report, Work
 from sd_async.contract.jobs import Progress
 from sd_async.contract.records import Record, from_item, to_item
 from sd_async.contract.states import FINAL, Status
@@ -242,10 +242,11 @@ PICTURE = Artifact("ComfyUI_00001_.png", "image", "image/png", "9", b"a picture"
 
 @dataclass
 class FakeBackend:
-    """A runtime that works for `run_s` and then gives `made`."""
+    """A runtime that reads its model for `load_s`, works for `run_s` and then gives `made`."""
 
     clock: FakeClock
     run_s: float = 10.0
+    load_s: float = 0.0
     made: Sequence[Artifact] = (PICTURE,)
     is_up: bool = True
     depth: int = 1
@@ -268,6 +269,9 @@ class FakeBackend:
         self.started.append(work)
         self.received = {name: path.read_bytes() for name, path in work.files.items()}
         try:
+            if self.load_s:
+                report(Progress(message=LOADING))
+                await self.clock.sleep(self.load_s)
             report(Progress(value=0.25, nodes_done=1, nodes_total=4))
             await self.clock.sleep(self.run_s)
             self.faults.happen("run")
