@@ -9,11 +9,12 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from agent import aws, health, telemetry
 from agent.attempt import Ports
 from agent.config import Config, load
+from agent.edges.a1111 import A1111
 from agent.edges.clock import SystemClock
 from agent.edges.comfyui import ComfyUI
 from agent.edges.download import HttpsDownload
@@ -26,7 +27,10 @@ from agent.telemetry import LOGGER
 from agent.worker import Worker
 from sd_async.contract.jobs import RuntimeType
 
-BACKENDS = {RuntimeType.COMFYUI: ComfyUI}
+BACKENDS: Mapping[RuntimeType, Callable[[Config], ComfyUI | A1111]] = {
+    RuntimeType.COMFYUI: lambda config: ComfyUI(config.runtime_url, config.agent_id),
+    RuntimeType.A1111: lambda config: A1111(config.runtime_url, config.runtime_name),
+}
 EXIT_CODES: Mapping[type[FatalError], int] = {ConfigError: 2, RuntimeGoneError: 3, AwsUnusableError: 4}
 
 
@@ -63,7 +67,7 @@ async def _serve(config: Config) -> None:
 async def _ports(config: Config) -> AsyncIterator[Ports]:
     clients = aws.clients(config.region, config.endpoint_url)
     files = S3Files(clients.s3, config.output_bucket)
-    backend = BACKENDS[config.runtime_type](config.runtime_url, config.agent_id)
+    backend = BACKENDS[config.runtime_type](config)
     async with contextlib.aclosing(backend):
         yield Ports(
             queue=SqsQueue(clients.sqs, config.queue_url),

@@ -1,10 +1,16 @@
 """The environment: read in full, refused in full."""
 
+import json
+
 import pytest
 
 from agent.__main__ import BACKENDS
 from agent.config import SERVED_TYPES, load
 from agent.errors import ConfigError
+from components.settings_runtimes import DEFAULT_PORTS
+from local.helm import CHART
+from sd_async.contract.checks import DEFAULT_TYPE, TYPES
+from sd_async.contract.jobs import RuntimeType
 
 GOOD = {
     "SD_AGENT_ID": "comfy-0",
@@ -80,11 +86,21 @@ def test_a_lease_shorter_than_three_heartbeats_is_refused_with_both_numbers() ->
     assert load(GOOD | {"SD_LEASE_S": "15"}).lease_s == 15
 
 
-def test_the_other_runtime_type_is_a_clear_refusal_for_now() -> None:
-    assert problems(SD_RUNTIME_TYPE="a1111") == (
-        "SD_RUNTIME_TYPE is `a1111`, which this agent does not drive yet; it drives comfyui.",
-    )
+def test_a_runtime_type_means_the_same_wherever_it_is_listed() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    offered = schema["properties"]["runtime"]["properties"]["type"]["enum"]
+    lists = {
+        "backends": BACKENDS,
+        "agent's configuration": SERVED_TYPES,
+        "chart's schema": offered,
+        "default ports": DEFAULT_PORTS,
+        "job types": TYPES,
+        "default job type": DEFAULT_TYPE,
+    }
+    for name, listed in lists.items():
+        assert sorted(listed) == sorted(RuntimeType), name
 
 
-def test_the_types_the_configuration_takes_are_those_that_have_a_backend() -> None:
-    assert set(BACKENDS) == set(SERVED_TYPES)
+def test_each_type_has_the_backend_of_its_name() -> None:
+    made = {kind: type(BACKENDS[kind](load(GOOD))).__name__.lower() for kind in RuntimeType}
+    assert made == {kind: kind.value for kind in RuntimeType}
