@@ -9,8 +9,12 @@ from agent.config import SERVED_TYPES, load
 from agent.errors import ConfigError
 from components.settings_runtimes import DEFAULT_PORTS
 from local.helm import CHART
+from local.painter.embedded import PAINTERS
+from local.sample import OFFERED
+from local.system import PROBES
 from sd_async.contract.checks import DEFAULT_TYPE, TYPES
 from sd_async.contract.jobs import RuntimeType
+from tests.agent.test_port_backend import KINDS
 
 GOOD = {
     "SD_AGENT_ID": "comfy-0",
@@ -95,6 +99,10 @@ def test_a_runtime_type_means_the_same_wherever_it_is_listed() -> None:
         "chart's schema": offered,
         "default ports": DEFAULT_PORTS,
         "job types": TYPES,
+        "painters": PAINTERS,
+        "probes of local mode": PROBES,
+        "examples on offer": OFFERED,
+        "port suite": KINDS[1:],
         "default job type": DEFAULT_TYPE,
     }
     for name, listed in lists.items():

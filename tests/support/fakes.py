@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from agent.errors import BadFileError, LeaseLostError
-from agent.ports import LOADING, Artifact, Claim, Delivery, Ending, Report, Work
+from agent.ports import LOADING, Artifact, Claim, Clock, Delivery, Ending, Report, Work
 from sd_async.contract.jobs import Progress
 from sd_async.contract.records import Record, from_item, to_item
 from sd_async.contract.states import FINAL, Status
@@ -244,7 +244,7 @@ PICTURE = Artifact("ComfyUI_00001_.png", "image", "image/png", "9", b"a picture"
 class FakeBackend:
     """A runtime that reads its model for `load_s`, works for `run_s` and then gives `made`."""
 
-    clock: FakeClock
+    clock: Clock
     run_s: float = 10.0
     load_s: float = 0.0
     made: Sequence[Artifact] = (PICTURE,)
@@ -252,6 +252,7 @@ class FakeBackend:
     depth: int = 1
     freed: int = 0
     faults: Faults = field(default_factory=Faults)
+    broken: Mapping[str, Exception] = field(default_factory=dict)  # by run id
     started: list[Work] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     received: dict[str, bytes] = field(default_factory=dict)
@@ -274,6 +275,8 @@ class FakeBackend:
                 await self.clock.sleep(self.load_s)
             report(Progress(value=0.25, nodes_done=1, nodes_total=4))
             await self.clock.sleep(self.run_s)
+            if error := self.broken.get(work.run_id):
+                self.faults.add("run", error)
             self.faults.happen("run")
         except BaseException:
             self.stopped.append(work.run_id)
