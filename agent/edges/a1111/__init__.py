@@ -57,6 +57,7 @@ class A1111:
         self._model: str | None = None  # in the GPU's memory, by its title; None while nobody can say
         self._failed_allocations: int | None = None
         self._may_be_busy = False
+        self._jobs: set[asyncio.Task[Any]] = set()
 
     async def ready(self) -> bool:
         if self._api.answered_within(FRESH_S):
@@ -105,11 +106,17 @@ class A1111:
                 yield chunk
 
     async def aclose(self) -> None:
+        for job in self._jobs:
+            job.cancel()
+        if self._jobs:
+            await asyncio.wait(self._jobs)
         await self._api.aclose()
 
     async def _watched(self, request: Request, body: Body, watch: Watch) -> Any:
         watch.begin()
         job = asyncio.create_task(self._asked(request.route, body))
+        self._jobs.add(job)
+        job.add_done_callback(self._over)
         polling = asyncio.create_task(self._poll(watch))
         try:
             await asyncio.wait([job])
@@ -118,11 +125,13 @@ class A1111:
             await self._stop(job)
             raise
         finally:
-            for task in (job, polling):
-                task.cancel()
-            await asyncio.wait([job, polling])
-            if not job.cancelled():
-                job.exception()  # looked at, or asyncio would tell of it where nobody waited for it
+            polling.cancel()
+            await asyncio.wait([polling])
+
+    def _over(self, job: "asyncio.Task[Any]") -> None:
+        self._jobs.discard(job)
+        if not job.cancelled():
+            job.exception()  # looked at, or asyncio would tell of it where nobody waited for it
 
     async def _asked(self, route: str, body: Body) -> Any:
         """The answer to a job. Raises: what its refusal or failure means."""
@@ -147,7 +156,10 @@ class A1111:
                 watch.take(await self._api.get(PROGRESS))
 
     async def _stop(self, job: "asyncio.Task[Any]") -> None:
-        """Interrupt until the job has ended; one that had not yet begun forgets an interrupt when it does."""
+        """Interrupt until the job has ended; one that had not yet begun forgets an interrupt when it does.
+
+        A job that goes on all the same keeps its connection until its answer, which nobody wants any more.
+        """
         self._may_be_busy = True
         for _ in range(round(STOP_TIMEOUT_S / STOP_POLL_S)):
             with contextlib.suppress(AgentError):

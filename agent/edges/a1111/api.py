@@ -25,12 +25,13 @@ class Api:
 
     def __init__(self, url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._beside = asyncio.Lock()
+        self._under_way: set[asyncio.Task[httpx.Response]] = set()
         self._answered_s: float | None = None
         self._http = httpx.AsyncClient(
             base_url=url,
             timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
             transport=transport,
-            limits=httpx.Limits(max_connections=2, keepalive_expiry=_KEEP_ALIVE_S),
+            limits=httpx.Limits(keepalive_expiry=_KEEP_ALIVE_S),
             # It would compress base64 for longer than it takes to send it.
             headers={"Accept-Encoding": "identity"},
             trust_env=False,  # the runtime is a neighbour, never behind a proxy
@@ -75,9 +76,18 @@ class Api:
         self._answered_s = time.monotonic()
 
     async def aclose(self) -> None:
+        if self._under_way:
+            await asyncio.wait(self._under_way)
         await self._http.aclose()
 
     async def _ask(self, method: str, route: str, body: Mapping[str, Any] | None, timeout_s: float) -> httpx.Response:
+        # A request that is canceled on its way keeps its connection for ever (httpcore 1.0.9), so it goes on.
+        asking = asyncio.create_task(self._asked(method, route, body, timeout_s))
+        self._under_way.add(asking)
+        asking.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(asking)
+
+    async def _asked(self, method: str, route: str, body: Mapping[str, Any] | None, timeout_s: float) -> httpx.Response:
         # Its 40 threads are shared by all who ask: a job, and never more than one question about it.
         async with self._beside:
             try:
