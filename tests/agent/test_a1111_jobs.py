@@ -34,6 +34,7 @@ async def test_a_picture_that_is_not_there_fails_the_job() -> None:
     job = scene.job()
     assert job.error is not None
     assert (job.status, job.error.code) == (Status.FAILED, "bad_file")
+    assert "Signature" not in job.error.message.partition(":")[0]
     assert scene.backend.started == []
     await ended([agent])
 
