@@ -6,7 +6,8 @@ interruption, so whoever asked for one has to remember it.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -36,10 +37,11 @@ _OTHER_MODELS = ("refiner_checkpoint", "hr_checkpoint_name")
 class A1111:
     """A Backend. queue: the runtime's name here, which clients of the sample's older form give as a checkpoint.
 
-    transport, sleep: for tests.
+    Works take turns. A second one is held, so that it is sent as soon as the answer to the first begins: by then the
+    GPU is idle, and megabytes of base64 are still to come. transport, sleep: for tests.
     """
 
-    depth = 1  # its own queue holds whole requests, whose answers are lost with their connections
+    depth = 2  # the runtime's own queue holds nothing: what waits there is lost with its connection
 
     def __init__(
         self,
@@ -74,28 +76,25 @@ class A1111:
             await self._idle()
 
     async def free(self) -> None:
-        async with self._turn:  # both routes take no lock of the runtime's: never during a job
+        async with self._taken():  # both routes take no lock of the runtime's: never during a job
             self._model = None
             await self._api.post("unload-checkpoint", FREE_TIMEOUT_S)
             # Newer versions leave the weights beside the GPU, and a job would find them there.
             await self._api.post("reload-checkpoint", FREE_TIMEOUT_S)
 
     async def run(self, work: Work, report: Report) -> Sequence[Artifact]:
-        async with self._turn:
-            body_of = request_of(work)
+        asked = request_of(work)
+        async with self._taken() as leave:
             if self._may_be_busy:
                 await self._idle()
-            request, model = await self._names.checked(body_of, self._queue)
+            request, model = await self._names.checked(asked, self._queue)
             watch = Watch(report, loads=request.generates and model != self._model)
-            loaded, self._model = self._model, None
             if self._failed_allocations is None:
                 self._failed_allocations = await self._count_failed_allocations()
-            document = await self._watched(request, Body(request.payload, work.files), watch)
-            if watch.was_interrupted:
-                raise RuntimeFaultError("Somebody else interrupted the job at the runtime.")
-            made = artifacts(document, request)
-            self._model = _left_in_memory(request, model) if request.generates else loaded
-            return made
+            document = await self._watched(_Job(request, Body(request.payload, work.files), watch, model, leave))
+        if watch.was_interrupted:
+            raise RuntimeFaultError("Somebody else interrupted the job at the runtime.")
+        return artifacts(document, request)
 
     async def read(self, artifact: Artifact) -> AsyncGenerator[bytes, None]:
         if not isinstance(artifact.source, Picture):
@@ -112,32 +111,61 @@ class A1111:
             await asyncio.wait(self._jobs)
         await self._api.aclose()
 
-    async def _watched(self, request: Request, body: Body, watch: Watch) -> Any:
-        watch.begin()
-        job = asyncio.create_task(self._asked(request.route, body))
-        self._jobs.add(job)
-        job.add_done_callback(self._over)
-        polling = asyncio.create_task(self._poll(watch))
+    @contextlib.asynccontextmanager
+    async def _taken(self) -> AsyncIterator[Callable[[], None]]:
+        """The runtime, until the block ends or says that it needs it no more."""
+        await self._turn.acquire()
+        is_mine = True
+
+        def leave() -> None:
+            nonlocal is_mine
+            if is_mine:
+                is_mine = False
+                self._turn.release()
+
         try:
-            await asyncio.wait([job])
-            return job.result()
+            yield leave
+        finally:
+            leave()
+
+    async def _watched(self, job: "_Job") -> Any:
+        """The answer to the job. Canceled before the runtime is done with it, it interrupts it first."""
+        job.watch.begin()
+        before, self._model = self._model, None
+        polling = asyncio.create_task(self._poll(job.watch))
+
+        def over(status: int) -> None:
+            """The runtime may begin with another: what it tells of its progress is no longer about this one."""
+            polling.cancel()
+            if status == 200:
+                self._model = job.leaves(before)
+            job.over.set()
+            job.leave()
+
+        asking = asyncio.create_task(self._asked(job, over))
+        self._jobs.add(asking)
+        asking.add_done_callback(self._ended)
+        try:
+            await asyncio.wait([asking])
+            return asking.result()
         except asyncio.CancelledError:
-            await self._stop(job)
+            await self._stop(job, asking)
             raise
         finally:
             polling.cancel()
             await asyncio.wait([polling])
 
-    def _over(self, job: "asyncio.Task[Any]") -> None:
-        self._jobs.discard(job)
-        if not job.cancelled():
-            job.exception()  # looked at, or asyncio would tell of it where nobody waited for it
+    def _ended(self, asking: "asyncio.Task[Any]") -> None:
+        self._jobs.discard(asking)
+        if not asking.cancelled():
+            asking.exception()  # looked at, or asyncio would tell of it where nobody waited for it
 
-    async def _asked(self, route: str, body: Body) -> Any:
-        """The answer to a job. Raises: what its refusal or failure means."""
+    async def _asked(self, job: "_Job", over: Callable[[int], None]) -> Any:
+        """The answer to a job. over: told its status as soon as it begins. Raises: what a refusal or failure means."""
         answer = Answer()
         try:
-            async with self._api.job(route, body) as response:
+            async with self._api.job(job.request.route, job.body) as response:
+                over(response.status_code)
                 async for chunk in response.aiter_raw():
                     answer.take(chunk)
         finally:
@@ -155,21 +183,22 @@ class A1111:
             with contextlib.suppress(AgentError):  # the job's own connection decides
                 watch.take(await self._api.get(PROGRESS))
 
-    async def _stop(self, job: "asyncio.Task[Any]") -> None:
-        """Interrupt until the job has ended; one that had not yet begun forgets an interrupt when it does.
+    async def _stop(self, job: "_Job", asking: "asyncio.Task[Any]") -> None:
+        """Interrupt until the runtime is done with it; a job that had not yet begun forgets an interrupt when it does.
 
-        A job that goes on all the same keeps its connection until its answer, which nobody wants any more.
+        One that goes on all the same keeps its connection until its answer, which nobody wants any more.
         """
         self._may_be_busy = True
         for _ in range(round(STOP_TIMEOUT_S / STOP_POLL_S)):
-            with contextlib.suppress(AgentError):
-                await self._api.post("interrupt", STOP_POLL_S)
-            waking = asyncio.create_task(_awaited(self._sleep(STOP_POLL_S)))
-            await asyncio.wait([job, waking], return_when=asyncio.FIRST_COMPLETED)
-            waking.cancel()
-            if job.done():
+            if job.over.is_set() or asking.done():
                 self._may_be_busy = False
                 return
+            with contextlib.suppress(AgentError):
+                await self._api.post("interrupt", STOP_POLL_S)
+            ends = [asking, *(asyncio.ensure_future(one) for one in (job.over.wait(), self._sleep(STOP_POLL_S)))]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for waiting in ends[1:]:
+                waiting.cancel()
 
     async def _idle(self) -> None:
         """Interrupts what still runs. Raises: RuntimeFaultError, when it goes on; RuntimeLostError."""
@@ -197,10 +226,19 @@ class A1111:
         return 0
 
 
-def _left_in_memory(request: Request, model: str) -> str | None:
-    """A job that switched models in its course leaves the last of them."""
-    return None if any(request.payload.get(name) for name in _OTHER_MODELS) else model
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """model: title of the checkpoint that it runs on. leave: gives up its turn. over: set when the runtime is done."""
 
+    request: Request
+    body: Body
+    watch: Watch
+    model: str
+    leave: Callable[[], None]
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
-async def _awaited(sleeping: Awaitable[None]) -> None:
-    await sleeping
+    def leaves(self, before: str | None) -> str | None:
+        """The model in memory after it; one that switched models in its course leaves nobody knows which."""
+        if not self.request.generates:
+            return before
+        return None if any(self.request.payload.get(name) for name in _OTHER_MODELS) else self.model
