@@ -90,11 +90,13 @@ ROOMS: dict[str, Room] = {
         own=("agent.aws", "agent.ports", "agent.errors", CONTRACT),
         foreign=BOTO,
     ),
+    # One place speaks HTTP to the runtime on the loopback (0102).
+    "agent, neighbour": Room(files=("agent/neighbour.py",), own=("agent.errors",)),
     # ComfyUI tells its progress over a WebSocket (0008).
     "agent, edge of ComfyUI": Room(
         files=("agent/edges/comfyui/*.py",),
-        own=("agent.edges.comfyui", "agent.ports", "agent.errors", CONTRACT),
-        foreign=("httpx", "websockets", STRUCTS),
+        own=("agent.edges.comfyui", "agent.neighbour", "agent.ports", "agent.errors", CONTRACT),
+        foreign=("websockets", STRUCTS),
     ),
     "agent, edge of A1111": Room(
         files=("agent/edges/a1111/*.py",),
