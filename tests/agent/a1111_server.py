@@ -4,13 +4,13 @@ import asyncio
 import base64
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
-
 from agent.edges.a1111 import A1111
+from agent.errors import RuntimeLostError
+from agent.neighbour import Answer
 from agent.ports import Artifact, Work
 from sd_async.contract.jobs import JobType, Progress
 from tests.agent.scenario import JOB_ID
@@ -28,6 +28,7 @@ def _model(title: str, sha256: str | None) -> Json:
     return {"title": title, "model_name": short, "hash": mark, "sha256": sha256, "filename": f"/m/{name}"}
 
 
+POSTS = {"interrupt", "refresh-checkpoints", "unload-checkpoint", "reload-checkpoint"}
 LISTS: Json = {
     "options": {"sd_model_checkpoint": V15, "samples_save": True, "grid_save": True, "sd_vae": "Automatic", "eta": 0},
     "samplers": [{"name": "Euler a", "aliases": ["k_euler_a"]}, {"name": "DPM++ 2M", "aliases": ["k_dpmpp_2m"]}],
@@ -56,15 +57,24 @@ def state(**changes: Any) -> Json:
     return {"progress": progress, "eta_relative": 0, "state": values | changes, "current_image": None, "textinfo": None}
 
 
-async def _pieces(body: bytes) -> AsyncIterator[bytes]:
-    """As a socket gives them."""
-    for at in range(0, len(body), 1000):
-        yield body[at : at + 1000]
+@dataclass(frozen=True)
+class Pieces:
+    """An answer as a socket gives it. arrives: until it is set, its body is still to come."""
+
+    status: int
+    body: bytes
+    arrives: asyncio.Event | None
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        if self.arrives is not None:
+            await self.arrives.wait()
+        for at in range(0, len(self.body), 1000):
+            yield self.body[at : at + 1000]
 
 
 @dataclass
 class WebUi:
-    """answer: to jobs, with its status. goes_on: until it is set, a job that began does not end.
+    """A Channel. answer: to jobs, with its status. goes_on: until it is set, a job that began does not end.
 
     calls: what was asked, in order, jobs by their route. beside: the most questions at once beside a job.
     """
@@ -74,7 +84,9 @@ class WebUi:
     progress: Json = field(default_factory=state)
     goes_on: asyncio.Event | None = None
     ends_when_interrupted: bool = True
-    breaks: type[httpx.TransportError] | None = None
+    arrives: asyncio.Event | None = None
+    is_lost: bool = False
+    has_api: bool = True
     appears: Json = field(default_factory=dict)
 
     calls: list[str] = field(default_factory=list)
@@ -83,47 +95,50 @@ class WebUi:
     beside: int = 0
     _asking: int = 0
 
-    async def handle(self, request: httpx.Request) -> httpx.Response:
-        route = request.url.path.removeprefix("/sdapi/v1/")
+    async def ask(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, document: Any = None, timeout_s: float
+    ) -> Answer:
+        route = path.removeprefix("/sdapi/v1/")
         self.calls.append(route)
-        body = await request.aread()
-        if route.endswith(("2img", "image", "images")):
-            assert int(request.headers["Content-Length"]) == len(body)
-            return await self._job(json.loads(body))
+        assert (method == "POST") == (route in POSTS)
+        assert (query is None) == (route != "progress"), "a preview costs the job time"
         self._asking += 1
         self.beside = max(self.beside, self._asking)
         await asyncio.sleep(0)
         self._asking -= 1
-        return self._told(route)
+        status, told = self._told(route) if self.has_api else (404, {"detail": "Not Found"})
+        return Answer(status, "application/json", json.dumps(told).encode())
 
-    async def _job(self, payload: Json) -> httpx.Response:
-        self.payloads.append(payload)
+    @contextlib.asynccontextmanager
+    async def job(self, path: str, size_bytes: int, body: AsyncIterator[bytes]) -> AsyncIterator["Pieces"]:
+        self.calls.append(path.removeprefix("/sdapi/v1/"))
+        sent = b"".join([piece async for piece in body])
+        assert len(sent) == size_bytes
+        self.payloads.append(json.loads(sent))
         self.began.set()
         if self.goes_on is not None:
             await self.goes_on.wait()
-        if self.breaks is not None:
-            raise self.breaks("broken")
+        if self.is_lost:
+            raise RuntimeLostError("The runtime does not answer (ConnectionResetError).")
         status, document = self.answer
-        body = document if isinstance(document, bytes) else json.dumps(document).encode()
-        return httpx.Response(status, content=_pieces(body))
+        yield Pieces(status, document if isinstance(document, bytes) else json.dumps(document).encode(), self.arrives)
 
-    def _told(self, route: str) -> httpx.Response:
+    def close(self) -> None:
+        return
+
+    def _told(self, route: str) -> tuple[int, Any]:
         match route:
             case "progress":
-                return httpx.Response(200, json=self.progress)
+                return 200, self.progress
             case "interrupt":
                 self.progress = state()
                 if self.goes_on is not None and self.ends_when_interrupted:
                     self.goes_on.set()
-                return httpx.Response(200, json={})
             case "refresh-checkpoints":
                 self.lists |= self.appears
-                return httpx.Response(200, json=None)
-            case "unload-checkpoint" | "reload-checkpoint":
-                return httpx.Response(200, json={})
-        if route not in self.lists:
-            return httpx.Response(404, json={"detail": "Not Found"})
-        return httpx.Response(200, json=self.lists[route])
+            case _ if route not in POSTS:
+                return (200, self.lists[route]) if route in self.lists else (404, {"detail": "Not Found"})
+        return 200, {}
 
     def asked(self, *routes: str) -> list[str]:
         return [call for call in self.calls if call in routes]
@@ -131,9 +146,8 @@ class WebUi:
 
 @contextlib.asynccontextmanager
 async def backend_of(webui: WebUi, clock: FakeClock | None = None) -> AsyncIterator[A1111]:
-    transport = httpx.MockTransport(webui.handle)
     sleep = (clock or FakeClock()).sleep
-    async with contextlib.aclosing(A1111("http://127.0.0.1:1", "webui", transport=transport, sleep=sleep)) as backend:
+    async with contextlib.aclosing(A1111("http://127.0.0.1:1", "webui", channel=webui, sleep=sleep)) as backend:
         yield backend
 
 

@@ -10,17 +10,16 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
-
 from agent.edges.a1111 import replies
 from agent.edges.a1111.answer import Answer, Picture
-from agent.edges.a1111.api import Api
+from agent.edges.a1111.api import ANSWER_TIMEOUT_S, Api, Channel
 from agent.edges.a1111.body import Body
 from agent.edges.a1111.names import Names
 from agent.edges.a1111.outputs import artifacts
 from agent.edges.a1111.progress import Watch
 from agent.edges.a1111.request import Request, request_of
-from agent.errors import AgentError, OutOfMemoryError, RuntimeFaultError, RuntimeLostError
+from agent.errors import AgentError, OutOfMemoryError, RuntimeFaultError
+from agent.neighbour import Neighbour
 from agent.ports import Artifact, Report, Work
 
 POLL_S = 0.5  # a look costs the runtime 1 ms; a job shorter than this is over before the first
@@ -29,7 +28,6 @@ STOP_TIMEOUT_S = 8.0  # an interrupt acts at the next step, and decoding cannot 
 READY_TIMEOUT_S = 2.0
 FRESH_S = 2.0  # whoever answered so recently is not asked again whether it does
 FREE_TIMEOUT_S = 300.0  # weights back from the host's memory
-PROGRESS = "progress?skip_current_image=true"  # a preview would be encoded on the job's time
 _CHUNK_BYTES = 256 * 1024
 _OTHER_MODELS = ("refiner_checkpoint", "hr_checkpoint_name")
 
@@ -38,7 +36,7 @@ class A1111:
     """A Backend. queue: the runtime's name here, which clients of the sample's older form give as a checkpoint.
 
     Works take turns. A second one is held, so that it is sent as soon as the answer to the first begins: by then the
-    GPU is idle, and megabytes of base64 are still to come. transport, sleep: for tests.
+    GPU is idle, and megabytes of base64 are still to come. channel, sleep: for tests.
     """
 
     depth = 2  # the runtime's own queue holds nothing: what waits there is lost with its connection
@@ -48,26 +46,24 @@ class A1111:
         url: str,
         queue: str,
         *,
-        transport: httpx.AsyncBaseTransport | None = None,
+        channel: Channel | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._queue = queue
         self._sleep = sleep
-        self._api = Api(url, transport)
+        self._api = Api(channel or Neighbour(url))
         self._names = Names(self._api)
         self._turn = asyncio.Lock()
         self._model: str | None = None  # in the GPU's memory, by its title; None while nobody can say
         self._failed_allocations: int | None = None
         self._may_be_busy = False
-        self._jobs: set[asyncio.Task[Any]] = set()
 
     async def ready(self) -> bool:
         if self._api.answered_within(FRESH_S):
             return True
-        try:
-            return await self._api.status(PROGRESS, READY_TIMEOUT_S) == 200
-        except RuntimeLostError:
-            return False
+        with contextlib.suppress(AgentError):
+            return await self._progress(READY_TIMEOUT_S) is not None
+        return False
 
     async def reset(self) -> None:
         """The runtime is this agent's alone, so whatever runs is its earlier process's."""
@@ -105,11 +101,7 @@ class A1111:
                 yield chunk
 
     async def aclose(self) -> None:
-        for job in self._jobs:
-            job.cancel()
-        if self._jobs:
-            await asyncio.wait(self._jobs)
-        await self._api.aclose()
+        self._api.close()
 
     @contextlib.asynccontextmanager
     async def _taken(self) -> AsyncIterator[Callable[[], None]]:
@@ -143,8 +135,6 @@ class A1111:
             job.leave()
 
         asking = asyncio.create_task(self._asked(job, over))
-        self._jobs.add(asking)
-        asking.add_done_callback(self._ended)
         try:
             await asyncio.wait([asking])
             return asking.result()
@@ -152,42 +142,42 @@ class A1111:
             await self._stop(job, asking)
             raise
         finally:
-            polling.cancel()
-            await asyncio.wait([polling])
-
-    def _ended(self, asking: "asyncio.Task[Any]") -> None:
-        self._jobs.discard(asking)
-        if not asking.cancelled():
-            asking.exception()  # looked at, or asyncio would tell of it where nobody waited for it
+            for task in (asking, polling):
+                task.cancel()
+            await asyncio.wait([asking, polling])
+            if not asking.cancelled():
+                asking.exception()  # looked at, or asyncio would tell of it where nobody waited for it
 
     async def _asked(self, job: "_Job", over: Callable[[int], None]) -> Any:
         """The answer to a job. over: told its status as soon as it begins. Raises: what a refusal or failure means."""
         answer = Answer()
         try:
             async with self._api.job(job.request.route, job.body) as response:
-                over(response.status_code)
-                async for chunk in response.aiter_raw():
-                    answer.take(chunk)
+                over(response.status)
+                async with contextlib.aclosing(response.chunks()) as chunks:
+                    async for chunk in chunks:
+                        answer.take(chunk)
         finally:
             answer.close()
         document = answer.document()
-        if response.status_code == 200:
+        if response.status == 200:
             return document
         if replies.is_without_words(document) and await self._has_failed_to_allocate():
             raise OutOfMemoryError("The GPU's memory is too small for it (the runtime does not say where).")
-        raise replies.error_of(response.status_code, document)
+        raise replies.error_of(response.status, document)
 
     async def _poll(self, watch: Watch) -> None:
         while True:
             await self._sleep(POLL_S)
             with contextlib.suppress(AgentError):  # the job's own connection decides
-                watch.take(await self._api.get(PROGRESS))
+                watch.take(await self._progress())
+
+    async def _progress(self, timeout_s: float = ANSWER_TIMEOUT_S) -> Any:
+        # A preview would be encoded on the job's time.
+        return await self._api.get("progress", {"skip_current_image": "true"}, timeout_s)
 
     async def _stop(self, job: "_Job", asking: "asyncio.Task[Any]") -> None:
-        """Interrupt until the runtime is done with it; a job that had not yet begun forgets an interrupt when it does.
-
-        One that goes on all the same keeps its connection until its answer, which nobody wants any more.
-        """
+        """Interrupt until the runtime is done with it; a job that begins forgets an interrupt that came before."""
         self._may_be_busy = True
         for _ in range(round(STOP_TIMEOUT_S / STOP_POLL_S)):
             if job.over.is_set() or asking.done():
@@ -203,7 +193,7 @@ class A1111:
     async def _idle(self) -> None:
         """Interrupts what still runs. Raises: RuntimeFaultError, when it goes on; RuntimeLostError."""
         for _ in range(round(STOP_TIMEOUT_S / STOP_POLL_S)):
-            document = await self._api.get(PROGRESS)
+            document = await self._progress()
             state = document.get("state") if isinstance(document, dict) else None
             if not isinstance(state, dict) or not state.get("job_count"):
                 self._may_be_busy = False
