@@ -29,6 +29,7 @@ READY_TIMEOUT_S = 2.0
 FRESH_S = 2.0  # whoever answered so recently is not asked again whether it does
 FREE_TIMEOUT_S = 300.0  # weights back from the host's memory
 _CHUNK_BYTES = 256 * 1024
+_TURNS_TO_SEND = 4  # of the event loop, from a turn that becomes free to the next job on its way
 _OTHER_MODELS = ("refiner_checkpoint", "hr_checkpoint_name")
 
 
@@ -154,9 +155,11 @@ class A1111:
         try:
             async with self._api.job(job.request.route, job.body) as response:
                 over(response.status)
+                await _others(_TURNS_TO_SEND)
                 async with contextlib.aclosing(response.chunks()) as chunks:
                     async for chunk in chunks:
                         answer.take(chunk)
+                        await _others()
         finally:
             answer.close()
         document = answer.document()
@@ -214,6 +217,12 @@ class A1111:
                 document = document.get(key) if isinstance(document, dict) else None
             return document if isinstance(document, int) else 0
         return 0
+
+
+async def _others(turns: int = 1) -> None:
+    """Let others do something: reading what has arrived already never pauses by itself."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
 
 
 @dataclass(frozen=True, slots=True)
