@@ -86,6 +86,7 @@ class WebUi:
     ends_when_interrupted: bool = True
     arrives: asyncio.Event | None = None
     is_lost: bool = False
+    is_gone: bool = False
     has_api: bool = True
     appears: Json = field(default_factory=dict)
 
@@ -102,6 +103,8 @@ class WebUi:
         self.calls.append(route)
         assert (method == "POST") == (route in POSTS)
         assert (query is None) == (route != "progress"), "a preview costs the job time"
+        if self.is_gone:
+            raise RuntimeLostError("The runtime does not answer (ConnectionRefusedError).")
         self._asking += 1
         self.beside = max(self.beside, self._asking)
         await asyncio.sleep(0)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agent.edges.a1111.answer import LONG_BYTES
+from agent.edges.a1111.api import Api
 from agent.errors import InvalidWorkflowError, NoOutputsError, RuntimeFaultError
 from agent.ports import LOADING, Artifact, Backend
 from sd_async.contract.jobs import JobType, Progress
@@ -197,6 +198,14 @@ async def test_progress_is_polled_with_one_question_at_a_time() -> None:
         (0.35, 7, 20, ""),
     ]
     assert webui.beside == 1
+
+
+@in_loop
+async def test_whoever_asks_at_once_is_answered_one_after_the_other() -> None:
+    webui = WebUi()
+    api = Api(webui)
+    await asyncio.gather(*(api.get("memory") for _ in range(5)))
+    assert (webui.beside, len(webui.calls)) == (1, 5)
 
 
 async def messages(backend: Backend, webui: WebUi, clock: FakeClock, **settings: str) -> list[str]:

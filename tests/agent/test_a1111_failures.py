@@ -45,6 +45,7 @@ def refused_a(detail: str) -> dict[str, Any]:
     ("kind", "words", "leaf"),
     [
         ("OutOfMemoryError", OOM, OutOfMemoryError),
+        ("OutOfMemoryError", "Allocation on device", OutOfMemoryError),
         ("RuntimeError", OOM, OutOfMemoryError),
         ("MemoryError", "", OutOfMemoryError),
         ("RuntimeError", "[enforce fail at alloc_cpu.cpp:80] DefaultCPUAllocator: not enough", OutOfMemoryError),
@@ -128,6 +129,18 @@ async def test_a_connection_that_ends_in_mid_job_means_that_the_runtime_was_rest
         asked = len(webui.calls)
         assert await backend.ready()
         assert webui.calls[asked:] == ["progress"], "after a loss it is asked anew"
+
+
+@in_loop
+async def test_a_question_without_an_answer_means_that_the_runtime_is_asked_anew() -> None:
+    webui = WebUi()
+    async with backend_of(webui) as backend:
+        await backend.run(work_of(), ignore)
+        webui.is_gone = True
+        assert await backend.ready(), "it answered a moment ago"
+        with pytest.raises(RuntimeLostError):
+            await backend.free()
+        assert not await backend.ready()
 
 
 @in_loop

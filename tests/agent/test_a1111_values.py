@@ -71,6 +71,27 @@ def test_a_long_picture_is_on_disk_and_gone_with_its_last_user() -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize("pieces", [["aa==", "aaaa"], ["aaa=", "aaaa"], ["aa", "==", "a"], ["a"], ["a===="]])
+def test_what_only_begins_as_base64_is_text_again(tmp_path: Path, pieces: list[str]) -> None:
+    incoming = Answer(tmp_path)
+    begun = base64.b64encode(LONG)
+    for piece in ('["', begun.decode(), *pieces, '"]'):
+        incoming.take(piece.encode())
+    assert incoming.document() == [begun.decode() + "".join(pieces)]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_that_come_back_in_the_parameters_are_not_told_again() -> None:
+    text = base64.b64encode(LONG).decode()
+    parameters = {"init_images": [text, "aGk="], "alwayson_scripts": {"x": {"args": [text[:300], "a b" * 100]}}}
+    document = read(json.dumps({"images": ["aGk="], "parameters": parameters}).encode(), [4096])
+    told = json.loads(artifacts(document, Request("img2img", {}))[-1].source)
+    assert told["parameters"] == {
+        "init_images": [None, "aGk="],
+        "alwayson_scripts": {"x": {"args": [None, "a b" * 100]}},
+    }
+
+
 def test_an_answer_that_ends_in_the_middle_leaves_no_file(tmp_path: Path) -> None:
     incoming = Answer(tmp_path)
     incoming.take(b'{"images": ["' + base64.b64encode(LONG))

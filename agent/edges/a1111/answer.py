@@ -142,14 +142,17 @@ class Answer:
 
 
 class _Decoder:
-    """Base64 text into a file. written_bytes: decoded so far."""
+    """Base64 text into a file. written_bytes: decoded so far.
+
+    Padding is kept as text until the end: several paddings decode to the same bytes, and it may all be undone.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         handle, name = tempfile.mkstemp(prefix="sd-async-", dir=folder)
         self._path = Path(name)
         self._file: IO[bytes] = os.fdopen(handle, "wb")
         self._rest = b""
-        self._is_padded = False
+        self._padded = b""
         self.written_bytes = 0
 
     @property
@@ -160,13 +163,15 @@ class _Decoder:
         """False when this is no base64; nothing of the piece is taken then."""
         text = self._rest + piece
         cut = len(text) - len(text) % 4
-        if self._is_padded and piece:
+        if self._padded and piece:
             return False
+        padded = text[cut - 4 : cut] if text[:cut].endswith(b"=") else b""
         try:
-            data = binascii.a2b_base64(text[:cut], strict_mode=True)
+            data = binascii.a2b_base64(text[: cut - len(padded)], strict_mode=True)
+            binascii.a2b_base64(padded, strict_mode=True)
         except binascii.Error:
             return False
-        self._rest, self._is_padded = text[cut:], text[:cut].endswith(b"=")
+        self._rest, self._padded = text[cut:], padded
         self.written_bytes += self._file.write(data)
         return True
 
@@ -174,7 +179,7 @@ class _Decoder:
         """The text that was taken; the file is gone."""
         self._file.close()
         try:
-            return base64.b64encode(self._path.read_bytes()) + self._rest
+            return base64.b64encode(self._path.read_bytes()) + self._padded + self._rest
         finally:
             self._path.unlink()
 
@@ -183,5 +188,6 @@ class _Decoder:
         self._path.unlink(missing_ok=True)
 
     def picture(self) -> Picture:
+        self._file.write(binascii.a2b_base64(self._padded))
         self._file.close()
         return Picture(self._path)

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ _MAGIC = (
     (0, b"GIF8", "gif", "image/gif"),
 )
 _DATA = "data:"
+_LONG_BASE64 = re.compile(r"[A-Za-z0-9+/]{256,}={0,2}")  # no prompt is as long without a blank
 
 
 def artifacts(document: Any, request: Request) -> list[Artifact]:
@@ -104,7 +106,7 @@ def _told(document: Mapping[str, Any], info: Mapping[str, Any]) -> Artifact:
 
 def _without_pictures(value: Any) -> Any:
     """A payload's own pictures come back in `parameters`."""
-    if isinstance(value, Picture):
+    if isinstance(value, Picture) or (isinstance(value, str) and _LONG_BASE64.fullmatch(value)):
         return None
     if isinstance(value, dict):
         return {name: _without_pictures(inner) for name, inner in value.items()}
