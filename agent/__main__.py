@@ -6,30 +6,60 @@ Exit codes: 0 stopped by SIGTERM or SIGINT with its job finished or given back; 
 
 import asyncio
 import contextlib
+import importlib
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
 
 from agent import aws, health, telemetry
 from agent.config import Config, load
-from agent.edges.a1111 import A1111
 from agent.edges.clock import SystemClock
-from agent.edges.comfyui import ComfyUI
-from agent.edges.download import HttpsDownload
 from agent.edges.dynamodb import DynamoStore
 from agent.edges.s3 import S3Files
 from agent.edges.sns import SnsTopic
 from agent.edges.sqs import SqsQueue
 from agent.errors import AwsUnusableError, ConfigError, FatalError, RuntimeGoneError
-from agent.ports import Ports
+from agent.ports import Backend, Ports
 from agent.telemetry import LOGGER
 from agent.worker import Worker
 from sd_async.contract.jobs import RuntimeType
 
-BACKENDS: Mapping[RuntimeType, Callable[[Config], ComfyUI | A1111]] = {
-    RuntimeType.COMFYUI: lambda config: ComfyUI(config.runtime_url, config.agent_id),
-    RuntimeType.A1111: lambda config: A1111(config.runtime_url, config.runtime_name),
+
+class _Driver(Backend, Protocol):
+    async def aclose(self) -> None: ...
+
+
+# Modules that only some agents, or some jobs, need are loaded by those: an HTTP client alone takes 10 MB.
+
+
+def _comfyui(config: Config) -> _Driver:
+    from agent.edges.comfyui import ComfyUI  # noqa: PLC0415 - see above
+
+    return ComfyUI(config.runtime_url, config.agent_id, output_folder=config.output_folder)
+
+
+def _a1111(config: Config) -> _Driver:
+    from agent.edges.a1111 import A1111  # noqa: PLC0415 - see above
+
+    return A1111(config.runtime_url, config.runtime_name)
+
+
+class _Https:
+    """The web, as a Source."""
+
+    async def fetch(self, url: str, target: Path, max_bytes: int) -> int:
+        module = await asyncio.to_thread(importlib.import_module, "agent.edges.download")
+        fetched: int = await module.HttpsDownload().fetch(url, target, max_bytes)
+        return fetched
+
+
+BACKENDS: Mapping[RuntimeType, Callable[[Config], _Driver]] = {
+    RuntimeType.COMFYUI: _comfyui,
+    RuntimeType.A1111: _a1111,
 }
 EXIT_CODES: Mapping[type[FatalError], int] = {ConfigError: 2, RuntimeGoneError: 3, AwsUnusableError: 4}
 
@@ -55,6 +85,7 @@ def main() -> int:
 async def _serve(config: Config) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(aws.THREADS, thread_name_prefix="call"))
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     async with _ports(config) as ports, health.serving(config.pod_ip, config.health_port, ports.backend.ready):
@@ -74,7 +105,7 @@ async def _ports(config: Config) -> AsyncIterator[Ports]:
             store=DynamoStore(clients.dynamodb, config.jobs_table),
             topic=SnsTopic(clients.sns, config.results_topic_arn),
             files=files,
-            sources={"s3": files, "https": HttpsDownload()},
+            sources={"s3": files, "https": _Https()},
             backend=backend,
             clock=SystemClock(),
         )

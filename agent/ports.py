@@ -3,12 +3,14 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from sd_async.contract.jobs import JobError, JobType, Progress
 from sd_async.contract.records import Phases, Record, StoredOutput
 from sd_async.contract.states import Status
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
 Report = Callable[[Progress], None]
 
 LOADING = "loading model"  # message of a Progress while a runtime reads weights and makes nothing yet
@@ -143,8 +145,14 @@ class Source(Protocol):
 class Files(Source, Protocol):
     """The buckets; as a Source it reads `s3://bucket/key`."""
 
-    async def put(self, key: str, chunks: AsyncIterator[bytes], content_type: str) -> int:
-        """Bytes stored in the output bucket. Raises: TransientError, FatalError, whatever `chunks` raises."""
+    async def put(
+        self, key: str, chunks: AsyncIterator[bytes], content_type: str, metadata: Mapping[str, str] = NOTHING
+    ) -> int:
+        """Bytes stored in the output bucket.
+
+        metadata: of the object, in ASCII; looked at after `chunks` where the object is sent whole, so that these may
+        still add to it. Raises: TransientError, FatalError, whatever `chunks` raises.
+        """
 
 
 class Backend(Protocol):

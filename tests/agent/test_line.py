@@ -1,12 +1,12 @@
 """Several jobs at once: what is taken, claimed and handed back while another one runs."""
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 from agent.core.limits import RUNTIME_WAIT_S
 from agent.errors import OutOfMemoryError, RuntimeLostError
-from agent.ports import Delivery
+from agent.ports import NOTHING, Delivery
 from sd_async.contract.states import Status
 from tests.agent.scenario import CONFIG, Scenario, ended, in_loop, message_of
 from tests.support.fakes import FakeFiles, FakeQueue
@@ -32,8 +32,10 @@ class SlowFiles(FakeFiles):
         self._put_s = put_s
         self._fetch_s = fetch_s
 
-    async def put(self, key: str, chunks: AsyncIterator[bytes], content_type: str) -> int:
-        size = await super().put(key, chunks, content_type)
+    async def put(
+        self, key: str, chunks: AsyncIterator[bytes], content_type: str, metadata: Mapping[str, str] = NOTHING
+    ) -> int:
+        size = await super().put(key, chunks, content_type, metadata)
         await self._clock.sleep(self._put_s)
         return size
 

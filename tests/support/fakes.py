@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from agent.errors import BadFileError, LeaseLostError
-from agent.ports import LOADING, Artifact, Claim, Claiming, Clock, Delivery, Ending, Report, Work
+from agent.ports import LOADING, NOTHING, Artifact, Claim, Claiming, Clock, Delivery, Ending, Report, Work
 from sd_async.contract.jobs import Progress
 from sd_async.contract.records import Record, from_item, to_item
 from sd_async.contract.states import FINAL, Status
@@ -237,7 +237,9 @@ class FakeFiles:
             raise BadFileError(f"The file has {len(self.at[url])} bytes; at most {max_bytes} are taken.")
         return target.write_bytes(self.at[url])  # noqa: ASYNC240 - a few bytes of a test
 
-    async def put(self, key: str, chunks: AsyncIterator[bytes], content_type: str) -> int:
+    async def put(
+        self, key: str, chunks: AsyncIterator[bytes], content_type: str, metadata: Mapping[str, str] = NOTHING
+    ) -> int:
         self.faults.happen("put")
         body = b"".join([chunk async for chunk in chunks])
         self.stored[key] = (body, content_type)

@@ -28,7 +28,7 @@ RECONNECT_S = 2.0
 ANSWER_TIMEOUT_S = 60.0  # HTTP answers in ms while sampling, but loading a checkpoint can hold the interpreter
 STOP_TIMEOUT_S = 5.0
 READY_TIMEOUT_S = 2.0
-_PATIENCE = 10  # polls that are left out while the socket is there to tell
+_PATIENCE = 5  # polls that are left out while the socket is there to tell
 _SHARED_CHUNK_BYTES = 1024 * 1024
 _GONE_AFTER = 2  # a prompt that ends between two questions is in neither answer once
 
