@@ -45,6 +45,12 @@ def _comfyui(config: Config) -> _Driver:
     return ComfyUI(config.runtime_url, config.agent_id, output_folder=config.output_folder)
 
 
+def _a1111(config: Config) -> _Driver:
+    from agent.edges.a1111 import A1111  # noqa: PLC0415 - see above
+
+    return A1111(config.runtime_url, config.runtime_name)
+
+
 class _Https:
     """The web, as a Source."""
 
@@ -54,7 +60,10 @@ class _Https:
         return fetched
 
 
-BACKENDS: Mapping[RuntimeType, Callable[[Config], _Driver]] = {RuntimeType.COMFYUI: _comfyui}
+BACKENDS: Mapping[RuntimeType, Callable[[Config], _Driver]] = {
+    RuntimeType.COMFYUI: _comfyui,
+    RuntimeType.A1111: _a1111,
+}
 EXIT_CODES: Mapping[type[FatalError], int] = {ConfigError: 2, RuntimeGoneError: 3, AwsUnusableError: 4}
 
 

@@ -11,7 +11,7 @@ from agent.errors import ConfigError
 from sd_async.contract.jobs import RuntimeType
 from sd_async.contract.limits import MAX_TIMEOUT_S
 
-SERVED_TYPES = (RuntimeType.COMFYUI,)
+SERVED_TYPES = tuple(RuntimeType)
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 LOG_FORMATS = ("json", "text")
 METRICS = ("prometheus", "emf", "both", "none")
@@ -162,9 +162,7 @@ class _Reader:
         value = self.text(name)
         if value in SERVED_TYPES:
             return RuntimeType(value)
-        if value in list(RuntimeType):
-            self.refuse(name, f"is `{value}`, which this agent does not drive yet; it drives {', '.join(SERVED_TYPES)}")
-        elif value:
+        if value:
             self.refuse(name, f"is `{value}` and must be one of {', '.join(SERVED_TYPES)}")
         return SERVED_TYPES[0]
 

@@ -6,12 +6,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
-from sd_async.contract.jobs import JobError, Progress
+from sd_async.contract.jobs import JobError, JobType, Progress
 from sd_async.contract.records import Phases, Record, StoredOutput
 from sd_async.contract.states import Status
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 Report = Callable[[Progress], None]
+
+LOADING = "loading model"  # message of a Progress while a runtime reads weights and makes nothing yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Work:
     label: str
     input: Mapping[str, Any]
     files: Mapping[str, Path]
+    type: JobType = JobType.WORKFLOW
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,8 +101,8 @@ ROOMS: dict[str, Room] = {
     ),
     "agent, edge of A1111": Room(
         files=("agent/edges/a1111/*.py",),
-        own=("agent.edges.a1111", "agent.ports", "agent.errors", CONTRACT),
-        foreign=("httpx", STRUCTS),
+        own=("agent.edges.a1111", "agent.neighbour", "agent.ports", "agent.errors", CONTRACT),
+        foreign=(STRUCTS,),
     ),
     "agent, other edges": Room(
         files=("agent/edges/*.py",), own=("agent.ports", "agent.errors", CONTRACT), foreign=("httpx",)

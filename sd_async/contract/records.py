@@ -31,9 +31,10 @@ class StoredOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class Phases(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Milliseconds of the attempt that ended the job."""
+    """Milliseconds of the attempt that ended the job. load_ms: part of execution_ms, spent on reading a model."""
 
     fetch_ms: int | None = None
+    load_ms: int | None = None
     execution_ms: int | None = None
     store_ms: int | None = None
 

@@ -1,10 +1,20 @@
 """The environment: read in full, refused in full."""
 
+import json
+
 import pytest
 
 from agent.__main__ import BACKENDS
 from agent.config import SERVED_TYPES, load
 from agent.errors import ConfigError
+from components.settings_runtimes import DEFAULT_PORTS
+from local.helm import CHART
+from local.painter.embedded import PAINTERS
+from local.sample import OFFERED
+from local.system import PROBES
+from sd_async.contract.checks import DEFAULT_TYPE, TYPES
+from sd_async.contract.jobs import RuntimeType
+from tests.agent.test_port_backend import KINDS
 
 GOOD = {
     "SD_AGENT_ID": "comfy-0",
@@ -95,11 +105,25 @@ def test_metrics_in_the_log_need_a_log_in_json() -> None:
     assert not load(GOOD | {"SD_METRICS": "none"}).is_scraped
 
 
-def test_the_other_runtime_type_is_a_clear_refusal_for_now() -> None:
-    assert problems(SD_RUNTIME_TYPE="a1111") == (
-        "SD_RUNTIME_TYPE is `a1111`, which this agent does not drive yet; it drives comfyui.",
-    )
+def test_a_runtime_type_means_the_same_wherever_it_is_listed() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    offered = schema["properties"]["runtime"]["properties"]["type"]["enum"]
+    lists = {
+        "backends": BACKENDS,
+        "agent's configuration": SERVED_TYPES,
+        "chart's schema": offered,
+        "default ports": DEFAULT_PORTS,
+        "job types": TYPES,
+        "painters": PAINTERS,
+        "probes of local mode": PROBES,
+        "examples on offer": OFFERED,
+        "port suite": KINDS[1:],
+        "default job type": DEFAULT_TYPE,
+    }
+    for name, listed in lists.items():
+        assert sorted(listed) == sorted(RuntimeType), name
 
 
-def test_the_types_the_configuration_takes_are_those_that_have_a_backend() -> None:
-    assert set(BACKENDS) == set(SERVED_TYPES)
+def test_each_type_has_the_backend_of_its_name() -> None:
+    made = {kind: type(BACKENDS[kind](load(GOOD))).__name__.lower() for kind in RuntimeType}
+    assert made == {kind: kind.value for kind in RuntimeType}

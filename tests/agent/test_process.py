@@ -67,7 +67,7 @@ async def ended(store: DynamoStore, job_id: str) -> Record:
 
 @in_loop
 async def test_a_wrong_environment_is_told_in_full_with_its_own_code(tmp_path: Path) -> None:
-    async with process(base_environment(tmp_path) | {"SD_RUNTIME_TYPE": "a1111"}) as agent:
+    async with process(base_environment(tmp_path) | {"SD_RUNTIME_TYPE": "automatic"}) as agent:
         [line] = await lines(agent)
     assert agent.returncode == 2
     assert line["message"] == "configuration error"

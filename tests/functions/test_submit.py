@@ -280,4 +280,5 @@ def test_v1alpha1_answers_200_and_the_runtime_gets_the_body_without_the_queues_k
     }
     message = only_message(caller)
     assert (message.runtime, message.type, message.form) == ("a1111", "text-to-image", "v1alpha1")
-    assert message.input == {"prompt": "a red fox", "alwayson_scripts": {"controlnet": {"args": []}}}
+    scripts = {"sd_model_checkpoint": "a1111", "controlnet": {"args": []}}
+    assert message.input == {"prompt": "a red fox", "alwayson_scripts": scripts}, "the agent knows the checkpoints"
