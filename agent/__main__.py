@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from agent import aws, health, telemetry
+from agent import aws, telemetry
 from agent.config import Config, load
 from agent.edges.clock import SystemClock
 from agent.edges.dynamodb import DynamoStore
@@ -25,8 +25,11 @@ from agent.edges.s3 import S3Files
 from agent.edges.sns import SnsTopic
 from agent.edges.sqs import SqsQueue
 from agent.errors import AwsUnusableError, ConfigError, FatalError, RuntimeFullError, RuntimeGoneError
+from agent.observing import observing
 from agent.ports import Backend, Ports
-from agent.telemetry import LOGGER
+from agent.telemetry import LOGGER, METRICS
+from agent.telemetry.calls import watch_calls
+from agent.telemetry.redaction import secrets_of
 from agent.watch import Watched
 from agent.worker import Worker
 from sd_async.contract.jobs import RuntimeType
@@ -45,6 +48,12 @@ def _comfyui(config: Config) -> _Driver:
     return ComfyUI(config.runtime_url, config.agent_id, output_folder=config.output_folder)
 
 
+def _a1111(config: Config) -> _Driver:
+    from agent.edges.a1111 import A1111  # noqa: PLC0415 - see above
+
+    return A1111(config.runtime_url, config.runtime_name)
+
+
 class _Https:
     """The web, as a Source."""
 
@@ -54,7 +63,10 @@ class _Https:
         return fetched
 
 
-BACKENDS: Mapping[RuntimeType, Callable[[Config], _Driver]] = {RuntimeType.COMFYUI: _comfyui}
+BACKENDS: Mapping[RuntimeType, Callable[[Config], _Driver]] = {
+    RuntimeType.COMFYUI: _comfyui,
+    RuntimeType.A1111: _a1111,
+}
 EXIT_CODES: Mapping[type[FatalError], int] = {
     ConfigError: 2,
     RuntimeGoneError: 3,
@@ -64,10 +76,11 @@ EXIT_CODES: Mapping[type[FatalError], int] = {
 
 
 def main() -> int:
-    telemetry.configure("INFO")
+    secrets = secrets_of(os.environ)
+    telemetry.configure("INFO", secrets=secrets)
     try:
         config = load(os.environ)
-        telemetry.configure(config.log_level)
+        telemetry.configure(config.log_level, log_format=config.log_format, secrets=secrets)
         asyncio.run(_serve(config))
     except ConfigError as error:
         LOGGER.critical("configuration error", extra={"fields": {"problems": error.problems}})
@@ -95,9 +108,9 @@ async def _serve(config: Config) -> None:
             hung_after_s=config.hung_after_s,
             least_free_mib=config.least_free_mib,
         )
-        async with health.serving(config.pod_ip, config.health_port, backend.ready):
+        async with observing(config, replace(ports, backend=backend), stop) as observed:
             LOGGER.info("agent started", extra={"fields": {"agent": config.agent_id, "runtime": config.runtime_name}})
-            await Worker(config, replace(ports, backend=backend), stop).run()
+            await Worker(config, observed, stop).run()
             LOGGER.info("agent stopped", extra={"fields": {"agent": config.agent_id}})
         if backend.reason is not None:
             raise backend.reason
@@ -106,6 +119,7 @@ async def _serve(config: Config) -> None:
 @contextlib.asynccontextmanager
 async def _ports(config: Config) -> AsyncIterator[Ports]:
     clients = aws.clients(config.region, config.endpoint_url)
+    watch_calls((clients.sqs, clients.s3, clients.sns, clients.dynamodb), METRICS.called)
     files = S3Files(clients.s3, config.output_bucket)
     backend = BACKENDS[config.runtime_type](config)
     async with contextlib.aclosing(backend):

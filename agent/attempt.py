@@ -10,6 +10,7 @@ import msgspec
 
 from agent.config import Config
 from agent.core import keys, limits
+from agent.core.loading import LoadTime
 from agent.errors import (
     AgentError,
     CanceledError,
@@ -19,7 +20,7 @@ from agent.errors import (
 )
 from agent.heartbeat import Heartbeat
 from agent.line import Taken
-from agent.ports import Artifact, Claim, Ports, Work
+from agent.ports import LOADING, Artifact, Claim, Ports, Work
 from agent.race import first_of
 from agent.storing import stored
 from agent.turns import Turn, Turns
@@ -48,11 +49,14 @@ class Attempt:
         self._taken = taken
         self._is_made = False
         self._phases_s: dict[str, float] = {}
+        self._loading = LoadTime()
         self._called_off: asyncio.Future[AgentError] = asyncio.get_running_loop().create_future()
 
     @property
     def phases(self) -> Phases:
-        return Phases(**{f"{name}_ms": round(seconds * 1000) for name, seconds in self._phases_s.items()})
+        load = {} if self._loading.seconds is None else {"load": self._loading.seconds}
+        phases_s = {**self._phases_s, **load}
+        return Phases(**{f"{name}_ms": round(seconds * 1000) for name, seconds in phases_s.items()})
 
     def call_off(self, reason: AgentError) -> None:
         """End it, with what it has begun."""
@@ -107,6 +111,7 @@ class Attempt:
             label=f"{self.record.id}-{self.record.attempt}",
             input=inputs.message.input or {},
             files=inputs.files,
+            type=inputs.message.type,
         )
 
     async def _make(self, work: Work) -> Sequence[Artifact]:
@@ -121,7 +126,11 @@ class Attempt:
 
     def _report(self, progress: Progress) -> None:
         self.turn.note(progress)
-        self.progress = msgspec.structs.replace(progress, message="running")
+        clock, is_loading = self._ports.clock, progress.message == LOADING
+        self._loading.saw(is_loading=is_loading, at_s=clock.monotonic_s(), at_ns=clock.now_ns())
+        if self._loading.span_ns is not None:
+            self.marks["load"] = self._loading.span_ns
+        self.progress = msgspec.structs.replace(progress, message=progress.message or "running")
 
     async def _deadline(self) -> Never:
         await self.turn.begun.wait()

@@ -7,7 +7,7 @@ from agent.core import limits
 from agent.errors import CanceledError, LeaseLostError, TransientError
 from agent.ports import Claim, Clock, Delivery, Queue, Store
 from agent.race import first_of
-from agent.telemetry import LOGGER
+from agent.telemetry import LOGGER, METRICS
 from sd_async.contract.jobs import Progress
 from sd_async.contract.states import Status
 
@@ -54,6 +54,7 @@ class Heartbeat:
                     self._beat(claim, delivery, progress()), self._give_up_after(give_up_s - began_s)
                 )
             except TransientError as error:
+                METRICS.heartbeat_failed()
                 LOGGER.warning("heartbeat failed", extra={"fields": {"job_id": claim.job_id, "error": error.message}})
                 if self._clock.monotonic_s() + self._heartbeat_s > give_up_s:
                     raise _too_late() from error

@@ -10,6 +10,7 @@ from typing import Never
 from agent.config import Config
 from agent.core import limits
 from agent.core.content import HEAD_BYTES, Content, contents_of, expected
+from agent.core.images import addresses
 from agent.core.plan import check_message
 from agent.errors import BadFileError, InvalidJobError, JobTimeoutError
 from agent.ports import Clock, Files, Source
@@ -71,7 +72,7 @@ class Fetching:
             self.took_s, self.span_ns = self._clock.monotonic_s() - began_s, (began_ns, self._clock.now_ns())
 
     def _has_any(self) -> bool:
-        return bool(self._message.files) or self._message.input is None
+        return self._message.input is None or bool(_urls(self._message))
 
     async def _fetched(self) -> Inputs:
         message = await self._whole()
@@ -84,13 +85,14 @@ class Fetching:
             input_bucket=config.input_bucket,
         )
         files: dict[str, Path] = {}
-        for index, (name, url) in enumerate(message.files.items()):
+        for index, (name, url) in enumerate(_urls(message).items()):
             target = self._place() / f"file-{index}"
             try:
                 await self._sources[url.partition("://")[0].lower()].fetch(url, target, limits.MAX_FILE_BYTES)
                 _check_content(name, target, message)
             except BadFileError as error:
-                raise BadFileError(f"files.{name}: {error.message}") from error
+                # A picture that is named by its address is told without its query, which may be a signature.
+                raise BadFileError(f"files.{name.partition('?')[0]}: {error.message}") from error
             files[name] = target
         return Inputs(message, files)
 
@@ -118,6 +120,11 @@ class Fetching:
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="sd-async-")
         return Path(self._folder.name)
+
+
+def _urls(message: JobMessage) -> dict[str, str]:
+    """Input files by name, those among them that the payload names by their address."""
+    return {**message.files, **addresses(message.input or {})}
 
 
 def _check_content(name: str, path: Path, message: JobMessage) -> None:

@@ -12,7 +12,7 @@ from agent.errors import AgentError, TransientError
 from agent.inputs import Fetching
 from agent.ports import Delivery, Ports
 from agent.race import Pulse, within
-from agent.telemetry import LOGGER
+from agent.telemetry import LOGGER, METRICS
 from agent.turns import Turns
 from sd_async.contract.adoption import adopted, first_record
 from sd_async.contract.errors import ContractError
@@ -107,11 +107,14 @@ class Line:
     async def _received(self, count: int) -> list[Delivery]:
         wait_s = limits.POLL_WAIT_S if self._turns.is_idle else _POLL_AHEAD_S
         try:
-            return list(await self._ports.queue.receive(wait_s, count))
+            received = list(await self._ports.queue.receive(wait_s, count))
         except TransientError as error:
             LOGGER.warning("receive failed", extra={"fields": {"error": error.message}})
             await self._ports.clock.sleep(backoff_s(1))
             return []
+        for delivery in received:
+            METRICS.received((self._ports.clock.now_ms() - delivery.sent_at_ms) / 1000)
+        return received
 
     def _take(self, delivery: Delivery) -> tuple[Delivery, ContractError] | None:
         """What is wrong with a message that is not ours. No pause in between: a message in nobody's hands is lost."""

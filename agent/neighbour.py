@@ -69,6 +69,12 @@ class Neighbour:
         except TimeoutError as error:
             raise _lost(error) from error
 
+    @contextlib.asynccontextmanager
+    async def job(self, path: str, size_bytes: int, body: AsyncIterator[bytes]) -> AsyncIterator["Reading"]:
+        """JSON of so many bytes sent in pieces, its answer still to come; whoever asks bounds how long that takes."""
+        async with self._asked("POST", path, None, "application/json", [], size_bytes, body) as answer:
+            yield answer
+
     async def connected(self) -> socket.socket:
         """A new connection, the caller's to close. Raises: OSError."""
         loop = asyncio.get_running_loop()
@@ -91,18 +97,28 @@ class Neighbour:
 
     @contextlib.asynccontextmanager
     async def _asked(
-        self, method: str, path: str, query: Mapping[str, str] | None, kind: str, body: Sequence[bytes]
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        kind: str,
+        body: Sequence[bytes],
+        more_bytes: int = 0,
+        more: AsyncIterator[bytes] | None = None,
     ) -> AsyncIterator["Reading"]:
         target = self.path + path + (f"?{urlencode(query)}" if query else "")
         head = f"{method} {target} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\nAccept-Encoding: identity\r\n"
-        if body:
-            head += f"Content-Type: {kind}\r\nContent-Length: {sum(map(len, body))}\r\n"
+        if body or more is not None:
+            head += f"Content-Type: {kind}\r\nContent-Length: {sum(map(len, body)) + more_bytes}\r\n"
         elif method != "GET":
             head += "Content-Length: 0\r\n"
         line, reading = await self._line(), None
         try:
             try:
                 await line.send(f"{head}\r\n".encode(), *body)
+                if more is not None:
+                    async for piece in more:
+                        await line.send(piece)
                 reading = await line.answer()
             except ConnectionError as error:
                 raise _lost(error) from error

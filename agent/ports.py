@@ -6,12 +6,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
-from sd_async.contract.jobs import JobError, Progress
+from sd_async.contract.jobs import JobError, JobType, Progress
 from sd_async.contract.records import Phases, Record, StoredOutput
 from sd_async.contract.states import Status
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 Report = Callable[[Progress], None]
+
+LOADING = "loading model"  # message of a Progress while a runtime reads weights and makes nothing yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Work:
     label: str
     input: Mapping[str, Any]
     files: Mapping[str, Path]
+    type: JobType = JobType.WORKFLOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,15 @@ class Artifact:
     content_type: str
     node_id: str | None
     source: Any
+
+
+@dataclass(frozen=True, slots=True)
+class GpuMemory:
+    """Of one device, as the runtime names it."""
+
+    name: str
+    total_bytes: int
+    used_bytes: int
 
 
 class Clock(Protocol):
@@ -194,6 +206,13 @@ class TellsHostMemory(Protocol):
 
     async def free_host_bytes(self) -> int | None:
         """Memory of the host, not the GPU's, that the runtime says is left; None when it does not say."""
+
+
+@runtime_checkable
+class TellsGpuMemory(Protocol):
+    """What a Backend may be besides. Raises: TransientError, HandBackError."""
+
+    async def gpu_memory(self) -> Sequence[GpuMemory]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ class Settling:
         """What should end the process, after the job has been settled as well as it can be."""
         if error is not None and not isinstance(error, AgentError):
             LOGGER.error("unexpected error", extra={"fields": {"job_id": attempt.record.id}}, exc_info=error)
+        began_ns = self._ports.clock.now_ns()
         try:
             outcome = await self._settled(attempt, decision)
         except LeaseLostError as lost:
@@ -30,7 +31,9 @@ class Settling:
         except Exception as failure:  # noqa: BLE001 - the job boundary: lease and visibility end by themselves
             LOGGER.warning("job not settled", extra={"fields": {"job_id": attempt.record.id}}, exc_info=failure)
             outcome, error = "unsettled", failure
-        telemetry.close(self._closing_line(attempt, decision, outcome, error))
+        attempt.marks["settle"] = began_ns, self._ports.clock.now_ns()
+        line = self._closing_line(attempt, decision, outcome, error)
+        telemetry.close(line, attempt.marks, attempt.record.trace)
         return error if isinstance(error, FatalError) else None
 
     async def announced(self, record: Record, delivery: Delivery) -> None:
@@ -84,7 +87,7 @@ class Settling:
             attempt=record.attempt,
             outcome=outcome,
             decision=decision.fate.value,
-            error=_described(error),
+            error=described(error),
             wait_s=max(claimed_ms - record.created_at_ms, 0) / 1000,
             fetch_s=_seconds(phases.fetch_ms),
             generate_s=_seconds(phases.execution_ms),
@@ -95,7 +98,7 @@ class Settling:
         )
 
 
-def _described(error: Exception | None) -> str | None:
+def described(error: Exception | None) -> str | None:
     """A code, with the sentence when it is ours; a job's own failure may quote the client's prompt."""
     if error is None:
         return None

@@ -40,7 +40,7 @@ class Watched:
 
     hung_after_s: silence of a work after which it is given up; 0 for never. least_free_mib: host memory that must be
     left after a work; 0 for any. stop: set when too little is, so that the process ends between two jobs, as after
-    SIGTERM; `reason` then says why.
+    SIGTERM; `reason` then says why. inside: that other one, which may tell more.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Watched:
     ) -> None:
         self.depth = backend.depth
         self.reason: RuntimeFullError | None = None
-        self._backend = backend
+        self.inside = backend
         self._clock = clock
         self._stop = stop
         self._hung_after_s = hung_after_s
@@ -59,14 +59,14 @@ class Watched:
         self._look: asyncio.Task[None] | None = None
 
     async def ready(self) -> bool:
-        return await self._backend.ready() and not await self._holds_on()
+        return await self.inside.ready() and not await self._holds_on()
 
     async def reset(self) -> None:
-        await self._backend.reset()
+        await self.inside.reset()
         self._is_suspect = True
 
     async def free(self) -> None:
-        await self._backend.free()
+        await self.inside.free()
 
     async def run(self, work: Work, report: Report) -> Sequence[Artifact]:
         """Raises: RuntimeStuckError too."""
@@ -79,7 +79,7 @@ class Watched:
         self._present.append(place)
         self._present[0].begin()
         try:
-            made = await first_of(self._backend.run(work, heard), self._silence(place))
+            made = await first_of(self.inside.run(work, heard), self._silence(place))
         except (asyncio.CancelledError, RuntimeStuckError):
             self._is_suspect = True
             raise
@@ -91,7 +91,7 @@ class Watched:
         return made
 
     def read(self, artifact: Artifact) -> AsyncGenerator[bytes, None]:
-        return self._backend.read(artifact)
+        return self.inside.read(artifact)
 
     async def _silence(self, place: _Place) -> Never:
         while True:
@@ -107,9 +107,9 @@ class Watched:
 
     async def _holds_on(self) -> bool:
         """Whether it works on something that nobody waits for any more. One that runs a job is not asked."""
-        if self._is_suspect and not self._present and isinstance(self._backend, TellsWork):
+        if self._is_suspect and not self._present and isinstance(self.inside, TellsWork):
             try:
-                self._is_suspect = await self._backend.has_work()
+                self._is_suspect = await self.inside.has_work()
             except AgentError:
                 return True
             return self._is_suspect
@@ -120,14 +120,14 @@ class Watched:
             self._look = asyncio.create_task(self._recycle_if_full())  # the result need not wait for it
 
     async def _recycle_if_full(self) -> None:
-        if not isinstance(self._backend, TellsHostMemory):
+        if not isinstance(self.inside, TellsHostMemory):
             return
         try:
-            free_bytes = await self._backend.free_host_bytes()
+            free_bytes = await self.inside.free_host_bytes()
             if free_bytes is None or free_bytes >= self._least_free_mib * _MIB:
                 self._has_freed = False
             elif not self._has_freed:
-                await self._backend.free()
+                await self.inside.free()
                 self._has_freed = True  # what that was worth shows after the next work
             else:
                 self._recycle(free_bytes)

@@ -26,7 +26,7 @@ from agent.errors import (
 from agent.line import Line, Taken, not_ours
 from agent.ports import Claiming, Ports
 from agent.race import first_of, undisturbed, within
-from agent.settling import Settling
+from agent.settling import Settling, described
 from agent.telemetry import LOGGER
 from agent.turns import Turn, Turns
 from sd_async.contract.errors import ContractError
@@ -131,6 +131,7 @@ class Worker:
 
     async def _claimed(self, taken: Taken, turn: Turn) -> Attempt | None:
         """None when there is nothing to run; the message is then already dealt with."""
+        held_s, began_ns = self._ports.clock.monotonic_s() - taken.taken_s, self._ports.clock.now_ns()
         try:
             record = await self._record_of(taken)
         except Exception as error:  # noqa: BLE001 - the job boundary: its message comes again later
@@ -141,6 +142,10 @@ class Worker:
         if record is None:
             return None
         attempt = Attempt(self._config, self._ports, taken, record, turn)
+        attempt.marks |= {
+            "receive": (began_ns - round(held_s * 1e9), began_ns),
+            "claim": (began_ns, self._ports.clock.now_ns()),
+        }
         if self._stop.is_set():
             attempt.call_off(NotBegunError(_STOPPED_BEFORE))
         return attempt
@@ -193,7 +198,7 @@ class Worker:
 
     async def _put_back(self, taken: Taken, error: Exception) -> None:
         known = isinstance(error, AgentError)
-        fields = {"message_id": taken.delivery.message_id, "error": str(error) if known else type(error).__name__}
+        fields = {"message_id": taken.delivery.message_id, "error": described(error)}
         LOGGER.warning("message put back", extra={"fields": fields}, exc_info=None if known else error)
         with contextlib.suppress(AgentError):
             await self._ports.queue.extend(taken.delivery, backoff_s(taken.delivery.receive_count))

@@ -11,7 +11,7 @@ from components import settings_cluster, settings_platform
 from components.schema import checked, read, refuse_unknown, shown, text
 from components.settings_cluster import ClusterSections
 from components.settings_platform import PlatformSections
-from components.settings_runtimes import DEFAULT_PORTS, HEALTH_PORT, RuntimeSections, ScalingSettings
+from components.settings_runtimes import DEFAULT_PORTS, HEALTH_PORT, AgentSettings, RuntimeSections, ScalingSettings
 from sd_async.contract.jobs import RuntimeType
 
 # The shortest limit of what is named after the stack is 64 (IAM roles, functions); the longest part after it, of a
@@ -131,8 +131,22 @@ def _conflicts(sections: Sections) -> Iterator[str]:
             f"agent.lease_s: {agent.lease_s} is less than three heartbeats of {agent.heartbeat_s} s, so that one lost "
             f"message would hand a running job to another agent; set it to {3 * agent.heartbeat_s} or more."
         )
+    yield from _agent_conflicts(agent)
     if sections.api.architecture == "host" and sections.endpoint_url is None:
         yield "api.architecture: host is for local mode, which sets endpoint_url; choose arm64 or x86_64."
+
+
+def _agent_conflicts(agent: AgentSettings) -> Iterator[str]:
+    if agent.writes_emf and agent.log_format != "json":
+        yield (
+            f"agent.metrics: {agent.metrics} are members of lines in JSON and agent.log_format is {agent.log_format}; "
+            "choose json, or prometheus."
+        )
+    if agent.scrape != "no" and not agent.serves_prometheus:
+        yield (
+            f"agent.scrape: {agent.scrape} leads Prometheus to /metrics, which agent.metrics {agent.metrics} does not "
+            "serve; choose no, or prometheus or both there."
+        )
 
 
 def _pool_conflicts(sections: Sections) -> Iterator[str]:

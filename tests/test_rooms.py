@@ -101,16 +101,32 @@ ROOMS: dict[str, Room] = {
     ),
     "agent, edge of A1111": Room(
         files=("agent/edges/a1111/*.py",),
-        own=("agent.edges.a1111", "agent.ports", "agent.errors", CONTRACT),
-        foreign=("httpx", STRUCTS),
+        own=("agent.edges.a1111", "agent.neighbour", "agent.ports", "agent.errors", CONTRACT),
+        foreign=(STRUCTS,),
     ),
     "agent, other edges": Room(
         files=("agent/edges/*.py",), own=("agent.ports", "agent.errors", CONTRACT), foreign=("httpx",)
     ),
     "agent, around the worker": Room(
-        files=tuple(f"agent/{name}.py" for name in ("config", "telemetry", "health", "heartbeat", "race", "watch")),
+        files=tuple(f"agent/{name}.py" for name in ("config", "health", "heartbeat", "race", "watch")),
         # Beside STYLE's three: the one logger, waiting for the first of several tasks (0008), and bounds.
         own=("agent.core", "agent.errors", "agent.ports", "agent.telemetry", "agent.race", CONTRACT),
+    ),
+    # Spans and their way to a collector are loaded only where one is named (0111).
+    "agent, traces": Room(
+        files=("agent/telemetry/traces.py", "agent/telemetry/otlp.py"),
+        own=("agent.telemetry.closing", CONTRACT),
+        foreign=("opentelemetry",),
+    ),
+    "agent, telemetry": Room(
+        files=("agent/telemetry/*.py",),
+        own=("agent.errors", "agent.ports", "agent.telemetry", CONTRACT),
+        foreign=("prometheus_client",),
+    ),
+    # Puts health, metrics and traces around the worker's ports (0110).
+    "agent, observing": Room(
+        files=("agent/observing.py",),
+        own=(*(f"agent.{name}" for name in ("attempt", "config", "health", "ports", "telemetry", "watch")), "sd_async"),
     ),
     "agent, worker": Room(
         files=("agent/__init__.py", *(f"agent/{name}.py" for name in WORKER)),
@@ -137,7 +153,16 @@ ROOMS: dict[str, Room] = {
 }
 
 # Imported by a name that is not its package's, or part of what that package shows its users.
-PACKAGES = {"PIL": "pillow", "yaml": "pyyaml", "botocore": "boto3", "s3transfer": "boto3", "multidict": "aiohttp"}
+PACKAGES = {
+    "PIL": "pillow",
+    "yaml": "pyyaml",
+    "botocore": "boto3",
+    "s3transfer": "boto3",
+    "multidict": "aiohttp",
+    "google": "protobuf",
+    "opentelemetry": "opentelemetry-sdk",
+    "prometheus_client": "prometheus-client",
+}
 
 
 @cache
@@ -277,7 +302,7 @@ def test_every_package_that_is_imported_is_one_that_we_chose() -> None:
         for _, module in imported(path, (ROOT / path).read_text(encoding="utf-8"))
     }
     foreign = {top for top in tops if top not in sys.stdlib_module_names and top not in PROJECT}
-    names = {PACKAGES.get(top, top) for top in foreign if not top.startswith("mypy_boto3_")}
+    names = {PACKAGES.get(top, top).replace("-", "_") for top in foreign if not top.startswith("mypy_boto3_")}
     assert names <= chosen, "a package that comes along with another may go away with it"
 
 

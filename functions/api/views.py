@@ -68,6 +68,7 @@ def _metrics(record: Record) -> Metrics:
     return Metrics(
         queue_ms=_between(record.created_at_ms, record.started_at_ms),
         fetch_ms=record.phases.fetch_ms,
+        load_ms=record.phases.load_ms,
         execution_ms=record.phases.execution_ms,
         store_ms=record.phases.store_ms,
         total_ms=_between(record.created_at_ms, record.completed_at_ms),

@@ -81,10 +81,11 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
-    """Time per phase in ms; None until known. total_ms is from creation to completion."""
+    """Time per phase in ms; None until known. total_ms is from creation to completion, load_ms part of execution_ms."""
 
     queue_ms: int | None = None
     fetch_ms: int | None = None
+    load_ms: int | None = None
     execution_ms: int | None = None
     store_ms: int | None = None
     total_ms: int | None = None

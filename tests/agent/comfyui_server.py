@@ -36,6 +36,7 @@ class Script:
     refusal: tuple[int, Any] | None = None
     frames: list[Json | bytes] = field(default_factory=list)
     late_frames: list[Json] = field(default_factory=list)
+    stats: Any = field(default_factory=dict)
     drops_socket: bool = False
     has_socket: bool = True
     socket_delay_s: float = 0.0
@@ -44,7 +45,6 @@ class Script:
     view: tuple[int, bytes] = (200, b"pixels")
     upload: tuple[int, Any] = (200, None)
     queue_running: list[Any] = field(default_factory=list)
-    system: Json = field(default_factory=dict)
 
     prompts: list[Json] = field(default_factory=list)
     sockets: list[str] = field(default_factory=list)
@@ -146,7 +146,7 @@ class Server:
         return web.Response()
 
     async def _stats(self, _: web.Request) -> web.Response:
-        return web.json_response({"system": self._script.system, "devices": []})
+        return web.json_response(self._script.stats)
 
     async def close_sockets(self) -> None:
         for socket in self._open.values():

@@ -31,7 +31,7 @@ async def test_work_of_this_agent_is_told_from_others(running: list[Any], *, has
 )
 @in_loop
 async def test_the_hosts_free_memory_is_what_system_stats_says(system: dict[str, Any], expected: int | None) -> None:
-    async with backend_of(Script(system=system)) as backend:
+    async with backend_of(Script(stats={"system": system, "devices": []})) as backend:
         assert isinstance(backend, TellsHostMemory)
         assert await backend.free_host_bytes() == expected
 

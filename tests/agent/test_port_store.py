@@ -17,7 +17,7 @@ LEASE = NOW + 60_000
 DONE = Ending(
     status=Status.SUCCEEDED,
     completed_at_ms=NOW + 9,
-    phases=Phases(fetch_ms=1, execution_ms=2, store_ms=3),
+    phases=Phases(fetch_ms=1, load_ms=4, execution_ms=2, store_ms=3),
     progress=Progress(value=1.0, message="done"),
     outputs=[
         StoredOutput(key="k/a.png", name="a.png", type="image", content_type="image/png", size_bytes=7, node_id="9")

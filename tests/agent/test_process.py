@@ -16,7 +16,7 @@ import pytest
 from agent.aws import Clients
 from agent.edges.dynamodb import DynamoStore
 from local.emulator import Emulator
-from local.processes import base_environment, free_port
+from local.processes import base_environment
 from sd_async.contract.adoption import first_record
 from sd_async.contract.messages import encode_message
 from sd_async.contract.records import Record
@@ -65,28 +65,9 @@ async def ended(store: DynamoStore, job_id: str) -> Record:
         await asyncio.sleep(0.05)
 
 
-@pytest.fixture
-def environment(
-    emulator: Emulator, queue_url: str, table: str, bucket: str, topic_arn: str, tmp_path: Path
-) -> dict[str, str]:
-    return {
-        **base_environment(tmp_path),
-        **GOOD,
-        **emulator.environment,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "SD_POD_IP": "127.0.0.1",
-        "SD_HEALTH_PORT": str(free_port()),
-        "SD_QUEUE_URL": queue_url,
-        "SD_JOBS_TABLE": table,
-        "SD_OUTPUT_BUCKET": bucket,
-        "SD_INPUT_BUCKET": bucket,
-        "SD_RESULTS_TOPIC_ARN": topic_arn,
-    }
-
-
 @in_loop
 async def test_a_wrong_environment_is_told_in_full_with_its_own_code(tmp_path: Path) -> None:
-    async with process(base_environment(tmp_path) | {"SD_RUNTIME_TYPE": "a1111"}) as agent:
+    async with process(base_environment(tmp_path) | {"SD_RUNTIME_TYPE": "automatic"}) as agent:
         [line] = await lines(agent)
     assert agent.returncode == 2
     assert line["message"] == "configuration error"

@@ -156,4 +156,6 @@ def test_scrapers_are_told_where_to_look() -> None:
     assert told == {"prometheus.io/scrape": "true", "prometheus.io/port": "8081", "prometheus.io/path": "/metrics"}
     monitor = rendering.objects(observability__podMonitor={"enabled": True, "labels": {"release": "a"}})["PodMonitor"]
     assert monitor["metadata"]["labels"]["release"] == "a"
+    assert monitor["spec"]["podTargetLabels"] == ["app.kubernetes.io/instance"]
+    assert {port["name"] for port in rendering.agent()["ports"]} == {"health"}
     assert monitor["spec"]["podMetricsEndpoints"] == [{"port": "health", "path": "/metrics", "interval": "30s"}]

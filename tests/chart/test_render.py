@@ -81,6 +81,8 @@ def test_the_agents_environment_is_the_agreed_one() -> None:
         ("SD_RETENTION_DAYS", "30"),
         ("SD_HEALTH_PORT", "8081"),
         ("SD_LOG_LEVEL", "INFO"),
+        ("SD_LOG_FORMAT", "json"),
+        ("SD_METRICS", "prometheus"),
         ("AWS_REGION", "us-west-2"),
     ]
 

@@ -58,6 +58,21 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         "runtime.stuckSeconds (59) must be 0 for never or at",
     ),
     ({"runtime__stuckSeconds": 1}, {"runtime__stuckSeconds": 0}, "runtime.stuckSeconds (1) must be 0 for never or at"),
+    (
+        {"observability__metrics": "both", "agent__logFormat": "text"},
+        {"observability__metrics": "both", "agent__logFormat": "json"},
+        "observability.metrics is both, which is written into lines in JSON, and agent.logFormat is text",
+    ),
+    (
+        {"observability__metrics": "emf", "observability__scrapeAnnotations": True},
+        {"observability__metrics": "both", "observability__scrapeAnnotations": True},
+        "observability.scrapeAnnotations is true and observability.metrics is emf",
+    ),
+    (
+        {"observability__metrics": "none", "observability__podMonitor": {"enabled": True}},
+        {"observability__metrics": "prometheus", "observability__podMonitor": {"enabled": True}},
+        "observability.podMonitor.enabled is true and observability.metrics is none",
+    ),
     ({"runtime__hungSeconds": 59}, {"runtime__hungSeconds": 60}, "runtime.hungSeconds (59) must be 0 for never or at"),
     ({"runtime__hungSeconds": 1}, {"runtime__hungSeconds": 0}, "runtime.hungSeconds (1) must be 0 for never or at"),
     ({"models__mode": "mount"}, {"models__mode": "mount", **BUCKET}, "models.mode is mount and models.bucket is empty"),

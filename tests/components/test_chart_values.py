@@ -44,6 +44,7 @@ def test_every_setting_of_a_runtime_reaches_its_value() -> None:
             "image": {"repository": "registry.example/agent", "tag": "2", "digest": ""},
             "healthPort": 8081,
             "logLevel": "INFO",
+            "logFormat": "json",
             "restartsPod": True,
         },
         "job": {
@@ -62,7 +63,27 @@ def test_every_setting_of_a_runtime_reaches_its_value() -> None:
             "resultsTopicArn": ADDRESSES.results_topic_arn,
         },
         "aws": {"region": "us-west-2", "endpointUrl": ""},
+        "observability": {
+            "metrics": "prometheus",
+            "scrapeAnnotations": False,
+            "podMonitor": {"enabled": False},
+            "otlpEndpoint": "",
+        },
         "terminationGracePeriodSeconds": 720,
+    }
+
+
+@pytest.mark.parametrize(
+    ("scrape", "annotations", "monitor"), [("annotations", True, False), ("pod_monitor", False, True)]
+)
+def test_what_a_person_wants_to_see_reaches_its_values(scrape: str, *, annotations: bool, monitor: bool) -> None:
+    agent = dataclasses.replace(SETTINGS.agent, scrape=scrape, metrics="both", traces_url="http://collector:4318")
+    seen = values_for(dataclasses.replace(SETTINGS, agent=agent), RUNTIME, ADDRESSES)["observability"]
+    assert seen == {
+        "metrics": "both",
+        "scrapeAnnotations": annotations,
+        "podMonitor": {"enabled": monitor},
+        "otlpEndpoint": "http://collector:4318",
     }
 
 

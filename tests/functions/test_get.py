@@ -19,7 +19,7 @@ ENDED: dict[str, Any] = {
     "attempt": 2,
     "started_at_ms": NOW_MS + 1500,
     "completed_at_ms": NOW_MS + 9000,
-    "phases": Phases(fetch_ms=20, execution_ms=7000, store_ms=300),
+    "phases": Phases(fetch_ms=20, load_ms=4000, execution_ms=7000, store_ms=300),
     "progress": Progress(value=0.9, nodes_done=7, nodes_total=7),
     "outputs": [OUTPUT],
 }
@@ -54,6 +54,7 @@ def test_an_ended_job_shows_its_attempts_and_the_time_of_each_phase(caller: Call
     assert body["metrics"] == {
         "queue_ms": 1500,
         "fetch_ms": 20,
+        "load_ms": 4000,
         "execution_ms": 7000,
         "store_ms": 300,
         "total_ms": 9000,

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from agent.errors import BadFileError, LeaseLostError
-from agent.ports import NOTHING, Artifact, Claim, Claiming, Clock, Delivery, Ending, Report, Work
+from agent.ports import LOADING, NOTHING, Artifact, Claim, Claiming, Clock, Delivery, Ending, Report, Work
 from sd_async.contract.jobs import Progress
 from sd_async.contract.records import Record, from_item, to_item
 from sd_async.contract.states import FINAL, Status
@@ -250,18 +250,21 @@ PICTURE = Artifact("ComfyUI_00001_.png", "image", "image/png", "9", b"a picture"
 
 @dataclass
 class FakeBackend:
-    """A runtime that works for `run_s` and then gives `made`, one work at a time in the order in which they came.
+    """A runtime that reads its model for `load_s`, works for `run_s` and then gives `made`, one work at a time.
 
-    started: works handed over. spans: from when to when each one ran, on the clock.
+    They run in the order in which they came. started: works handed over. spans: from when to when each one ran, on the
+    clock. broken: what the run of that id raises.
     """
 
     clock: Clock
     run_s: float = 10.0
+    load_s: float = 0.0
     made: Sequence[Artifact] = (PICTURE,)
     is_up: bool = True
     depth: int = 1
     freed: int = 0
     faults: Faults = field(default_factory=Faults)
+    broken: Mapping[str, Exception] = field(default_factory=dict)
     started: list[Work] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     received: dict[str, bytes] = field(default_factory=dict)
@@ -283,9 +286,14 @@ class FakeBackend:
         try:
             async with self.gpu:
                 began_s = self.clock.monotonic_s()
+                if self.load_s:
+                    report(Progress(message=LOADING))
+                    await self.clock.sleep(self.load_s)
                 report(Progress(value=0.25, nodes_done=1, nodes_total=4))
                 await self.clock.sleep(self.run_s)
                 self.spans.append((began_s, self.clock.monotonic_s()))
+                if error := self.broken.get(work.run_id):
+                    self.faults.add("run", error)
                 self.faults.happen("run")
         except BaseException:
             self.stopped.append(work.run_id)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.edges.comfyui.graph import prepared, upload_name
+from agent.edges.comfyui.memory import memory_of
 from agent.edges.comfyui.outputs import File, artifacts
 from agent.edges.comfyui.progress import Tracker
 from agent.edges.comfyui.replies import check_accepted, outputs_of
@@ -21,7 +22,7 @@ from agent.errors import (
     RuntimeLostError,
 )
 from agent.neighbour import Answer, Form, Neighbour
-from agent.ports import Artifact, Report, Work
+from agent.ports import Artifact, GpuMemory, Report, Work
 
 POLL_S = 1.0  # for a prompt whose end the socket will not tell; asking costs ComfyUI 1 ms
 RECONNECT_S = 2.0
@@ -80,6 +81,9 @@ class ComfyUI:
 
     async def free(self) -> None:
         await self._ask("POST", "/free", document={"unload_models": True, "free_memory": True})
+
+    async def gpu_memory(self) -> Sequence[GpuMemory]:
+        return memory_of(_json(await self._ask("GET", "/system_stats", timeout_s=READY_TIMEOUT_S)))
 
     async def run(self, work: Work, report: Report) -> Sequence[Artifact]:
         graph = prepared(work.input, work.label, await self._uploaded(work))

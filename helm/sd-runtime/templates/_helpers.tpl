@@ -71,6 +71,8 @@ runAsGroup: 65532
   (list "SD_RETENTION_DAYS" (int .Values.job.retentionDays))
   (list "SD_HEALTH_PORT" (int .Values.agent.healthPort))
   (list "SD_LOG_LEVEL" .Values.agent.logLevel)
+  (list "SD_LOG_FORMAT" .Values.agent.logFormat)
+  (list "SD_METRICS" .Values.observability.metrics)
   (list "AWS_REGION" .Values.aws.region)
 }}
 {{- if .Values.agent.sharedOutput }}
