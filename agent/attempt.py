@@ -40,7 +40,8 @@ class Attempt:
         self.claim = Claim(record.id, record.attempt)
         self.claimed_s = ports.clock.monotonic_s()
         self.turn = turn
-        self.progress = Progress()
+        self._told = Progress()
+        self._doing = ""
         self.outputs: list[StoredOutput] = []
         self.marks: dict[str, tuple[int, int]] = {}
         self._config = config
@@ -53,6 +54,10 @@ class Attempt:
     @property
     def phases(self) -> Phases:
         return Phases(**{f"{name}_ms": round(seconds * 1000) for name, seconds in self._phases_s.items()})
+
+    @property
+    def progress(self) -> Progress:
+        return msgspec.structs.replace(self._told, message=self._doing)
 
     def call_off(self, reason: AgentError) -> None:
         """End it, with what it has begun."""
@@ -93,7 +98,7 @@ class Attempt:
 
     async def _prepared(self) -> Work:
         fetching = self._taken.inputs
-        self.progress = msgspec.structs.replace(self.progress, message="fetching")
+        self._doing = "fetching"
         try:
             inputs = await fetching.result()
         finally:
@@ -119,7 +124,7 @@ class Attempt:
 
     def _report(self, progress: Progress) -> None:
         self.turn.note(progress)
-        self.progress = msgspec.structs.replace(progress, message="running")
+        self._told = progress
 
     async def _deadline(self) -> Never:
         await self.turn.begun.wait()
@@ -135,7 +140,7 @@ class Attempt:
     @contextlib.contextmanager
     def _phase(self, name: str, message: str) -> Iterator[None]:
         """Of the runtime's phase only what comes after its turn began: before that it waits for the job ahead."""
-        self.progress = msgspec.structs.replace(self.progress, message=message)
+        self._doing = message
         began_s, began_ns = self._ports.clock.monotonic_s(), self._ports.clock.now_ns()
         try:
             yield
