@@ -40,8 +40,7 @@ class Attempt:
         self.claim = Claim(record.id, record.attempt)
         self.claimed_s = ports.clock.monotonic_s()
         self.turn = turn
-        self._told = Progress()
-        self._doing = ""
+        self.progress = Progress()
         self.outputs: list[StoredOutput] = []
         self.marks: dict[str, tuple[int, int]] = {}
         self._config = config
@@ -54,10 +53,6 @@ class Attempt:
     @property
     def phases(self) -> Phases:
         return Phases(**{f"{name}_ms": round(seconds * 1000) for name, seconds in self._phases_s.items()})
-
-    @property
-    def progress(self) -> Progress:
-        return msgspec.structs.replace(self._told, message=self._doing)
 
     def call_off(self, reason: AgentError) -> None:
         """End it, with what it has begun."""
@@ -98,7 +93,7 @@ class Attempt:
 
     async def _prepared(self) -> Work:
         fetching = self._taken.inputs
-        self._doing = "fetching"
+        self.progress = msgspec.structs.replace(self.progress, message="fetching")
         try:
             inputs = await fetching.result()
         finally:
@@ -124,7 +119,7 @@ class Attempt:
 
     def _report(self, progress: Progress) -> None:
         self.turn.note(progress)
-        self._told = progress
+        self.progress = msgspec.structs.replace(progress, message="running")
 
     async def _deadline(self) -> Never:
         await self.turn.begun.wait()
@@ -140,7 +135,7 @@ class Attempt:
     @contextlib.contextmanager
     def _phase(self, name: str, message: str) -> Iterator[None]:
         """Of the runtime's phase only what comes after its turn began: before that it waits for the job ahead."""
-        self._doing = message
+        self.progress = msgspec.structs.replace(self.progress, message=message)
         began_s, began_ns = self._ports.clock.monotonic_s(), self._ports.clock.now_ns()
         try:
             yield
