@@ -90,10 +90,12 @@ class Worker:
     async def _start_jobs(self) -> Never:
         while True:
             await self._turns.room()
-            taken = await self._line.next()
+            await self._line.arrived()
             if self._turns.in_hand == 0 and not await self._ports.backend.ready():
-                self._line.put_first(taken)
                 raise _InDoubt
+            taken = self._line.next()
+            if taken is None:
+                continue
             job = asyncio.create_task(self._handle(taken))
             self._jobs.add(job)
             job.add_done_callback(self._jobs.discard)

@@ -8,6 +8,7 @@ from agent.errors import RuntimeLostError
 from sd_async.contract.states import Status
 from tests.agent.crowd import CountingQueue, SlowFiles, statuses, submitted
 from tests.agent.scenario import CONFIG, Scenario, ended, in_loop, message_of
+from tests.support.fakes import FakeBackend
 
 
 @in_loop
@@ -47,6 +48,31 @@ async def test_sigterm_shows_what_waits_at_once_and_gives_up_the_claim_of_what_h
     await scene.clock.advance(1)
     await agent
     assert set(statuses(scene, ids)) == {Status.SUCCEEDED, Status.QUEUED}
+
+
+class Hesitant(FakeBackend):
+    """Takes its time to say that it is there."""
+
+    async def ready(self) -> bool:
+        await self.clock.sleep(1)
+        return await super().ready()
+
+
+@in_loop
+async def test_sigterm_while_the_runtime_is_asked_leaves_no_message_behind() -> None:
+    scene = Scenario()
+    scene.backend = Hesitant(scene.clock)
+    agent = scene.agent()
+    await scene.clock.advance(2)
+    await submitted(scene, 1)
+    await scene.clock.advance(0.5)
+    while scene.queue.visible_in_s() == [0]:
+        await scene.clock.advance(0.1)
+    scene.stop.set()
+    await scene.clock.settle()
+    assert scene.queue.visible_in_s() == [0]
+    await scene.clock.advance(1)
+    await agent
 
 
 @in_loop
