@@ -11,7 +11,7 @@ from agent.core.limits import backoff_s
 from agent.errors import AgentError, TransientError
 from agent.inputs import Fetching
 from agent.ports import Delivery, Ports
-from agent.race import Pulse, within
+from agent.race import Pulse, undisturbed, within
 from agent.telemetry import LOGGER, METRICS
 from agent.turns import Turns
 from sd_async.contract.adoption import adopted, first_record
@@ -50,17 +50,17 @@ class Line:
         self._waiting: list[Taken] = []
         self._changed = Pulse()
 
-    async def next(self) -> Taken:
-        """The first whose inputs are there, or could not be had."""
-        while True:
-            for taken in self._waiting:
-                if taken.inputs.is_over:
-                    self._waiting.remove(taken)
-                    return taken
+    async def arrived(self) -> None:
+        """Until there is one to take."""
+        while not any(taken.inputs.is_over for taken in self._waiting):
             await self._changed.next()
 
-    def put_first(self, taken: Taken) -> None:
-        self._waiting.insert(0, taken)
+    def next(self) -> Taken | None:
+        """The first whose inputs are there, or could not be had; it is the caller's from now on."""
+        taken = next((taken for taken in self._waiting if taken.inputs.is_over), None)
+        if taken is not None:
+            self._waiting.remove(taken)
+        return taken
 
     async def fill(self) -> Never:
         """Raises: FatalError."""
@@ -102,7 +102,10 @@ class Line:
         if self._most == 0:
             return 1 if self._turns.in_hand + len(self._waiting) == 0 else 0
         want = pace.wanted(left_s, self._turns.mean_s, self._most)
-        return pace.missing(want, len(self._waiting) + self._turns.unbegun)
+        waiting = sum(taken.inputs.is_over for taken in self._waiting)
+        # One whose files are slow keeps nobody else's job from its turn.
+        slow = max(len(self._waiting) - waiting - 1, 0)
+        return min(pace.missing(want, waiting + slow + self._turns.unbegun), self._most - len(self._waiting))
 
     async def _received(self, count: int) -> list[Delivery]:
         wait_s = limits.POLL_WAIT_S if self._turns.is_idle else _POLL_AHEAD_S
@@ -143,7 +146,11 @@ class Line:
         return ours, first_record(ours, now_ms=now_ms, retention_days=days), problem
 
     async def _handed_back(self, taken: Taken) -> None:
+        """Whoever is canceled meanwhile leaves no message that nobody knows of."""
         self._waiting.remove(taken)
+        await undisturbed(self._given_up(taken))
+
+    async def _given_up(self, taken: Taken) -> None:
         await taken.inputs.dropped()
         with contextlib.suppress(AgentError):  # it comes back by itself when its visibility ends
             await self._ports.queue.extend(taken.delivery, 0)
