@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,13 +11,22 @@ from agent.errors import ConfigError
 from sd_async.contract.jobs import RuntimeType
 from sd_async.contract.limits import MAX_TIMEOUT_S
 
-SERVED_TYPES = (RuntimeType.COMFYUI,)
+SERVED_TYPES = tuple(RuntimeType)
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+LOG_FORMATS = ("json", "text")
+METRICS = ("prometheus", "emf", "both", "none")
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Times are seconds. file_buckets: all that `s3://` files may come from, the input bucket among them."""
+    """Times are seconds. file_buckets: all that `s3://` files may come from, the input bucket among them.
+
+    output_folder: the runtime's own, where it is shared with the agent.
+    jobs_ahead: messages taken while another job runs, at most; 0 for one job after the other.
+    hung_after_s: silence of a running job after which it is given up; 0 for never. least_free_mib: memory of the host
+    below which the runtime is started anew between jobs; 0 for never.
+    metrics: `prometheus` serves them, `emf` writes them into the closing lines. otlp_endpoint: None for no traces.
+    """
 
     agent_id: str
     pod_ip: str
@@ -29,24 +39,38 @@ class Config:
     output_bucket: str
     input_bucket: str
     file_buckets: frozenset[str]
+    output_folder: Path | None
     job_timeout_s: int
     visibility_s: int
     heartbeat_s: int
     lease_s: int
     max_attempts: int
     grace_period_s: int
+    jobs_ahead: int
     retention_days: int
     health_port: int
     log_level: str
     region: str
     endpoint_url: str | None
+    hung_after_s: int = 900
+    least_free_mib: int = 0
+    log_format: str = "json"
+    metrics: str = "prometheus"
+    otlp_endpoint: str | None = None
+
+    @property
+    def is_scraped(self) -> bool:
+        return self.metrics in {"prometheus", "both"}
+
+    @property
+    def is_emf(self) -> bool:
+        return self.metrics in {"emf", "both"}
 
 
 def load(environment: Mapping[str, str]) -> Config:
     """Raises: ConfigError with one sentence per variable."""
     read = _Reader(environment)
     input_bucket = read.text("SD_INPUT_BUCKET")
-    lease_s = read.whole("SD_LEASE_S", 3, MAX_TIMEOUT_S, default=60)
     values: dict[str, Any] = {
         "agent_id": read.text("SD_AGENT_ID"),
         "pod_ip": read.address("SD_POD_IP"),
@@ -59,26 +83,41 @@ def load(environment: Mapping[str, str]) -> Config:
         "output_bucket": read.text("SD_OUTPUT_BUCKET"),
         "input_bucket": input_bucket,
         "file_buckets": frozenset({input_bucket, *read.names("SD_FILE_BUCKETS")}),
+        "output_folder": read.folder("SD_OUTPUT_FOLDER"),
         "job_timeout_s": read.whole("SD_JOB_TIMEOUT_S", 1, MAX_TIMEOUT_S),
         "visibility_s": read.whole("SD_VISIBILITY_S", 1, 43200),
         "heartbeat_s": read.whole("SD_HEARTBEAT_S", 1, MAX_TIMEOUT_S, default=5),
-        "lease_s": lease_s,
+        "lease_s": read.whole("SD_LEASE_S", 3, MAX_TIMEOUT_S, default=60),
         "max_attempts": read.whole("SD_MAX_ATTEMPTS", 1, 1000),
         "grace_period_s": read.whole("SD_GRACE_PERIOD_S", 1, MAX_TIMEOUT_S + 600),
+        "jobs_ahead": read.whole("SD_JOBS_AHEAD", 0, 32, default=16),
+        "hung_after_s": read.whole("SD_HUNG_AFTER_S", 0, MAX_TIMEOUT_S, default=900),
+        "least_free_mib": read.whole("SD_LEAST_FREE_MIB", 0, 1024 * 1024, default=0),
         "retention_days": read.whole("SD_RETENTION_DAYS", 1, 3650),
         "health_port": read.whole("SD_HEALTH_PORT", 1, 65535, default=8081),
         "log_level": read.one_of("SD_LOG_LEVEL", LOG_LEVELS, default="INFO"),
         "region": read.text("AWS_REGION"),
-        "endpoint_url": read.url("AWS_ENDPOINT_URL") if environment.get("AWS_ENDPOINT_URL") else None,
+        "endpoint_url": read.url_if_any("AWS_ENDPOINT_URL"),
+        "log_format": read.one_of("SD_LOG_FORMAT", LOG_FORMATS, default="json"),
+        "metrics": read.one_of("SD_METRICS", METRICS, default="prometheus"),
+        "otlp_endpoint": read.url_if_any("OTEL_EXPORTER_OTLP_ENDPOINT"),
     }
-    if lease_s < 3 * values["heartbeat_s"]:
-        read.refuse(
-            "SD_LEASE_S",
-            f"is {lease_s} and must be at least three heartbeats of {values['heartbeat_s']} s (SD_HEARTBEAT_S)",
-        )
+    config = Config(**values)
+    _refuse_conflicts(read, config)
     if read.problems:
         raise ConfigError(read.problems)
-    return Config(**values)
+    return config
+
+
+def _refuse_conflicts(read: "_Reader", config: Config) -> None:
+    """What is wrong between variables that are right by themselves."""
+    if config.lease_s < 3 * config.heartbeat_s:
+        read.refuse(
+            "SD_LEASE_S",
+            f"is {config.lease_s} and must be at least three heartbeats of {config.heartbeat_s} s (SD_HEARTBEAT_S)",
+        )
+    if config.is_emf and config.log_format != "json":
+        read.refuse("SD_METRICS", f"is `{config.metrics}`, which needs lines in JSON, and SD_LOG_FORMAT is `text`")
 
 
 class _Reader:
@@ -99,6 +138,13 @@ class _Reader:
 
     def names(self, name: str) -> list[str]:
         return [part.strip() for part in self._environment.get(name, "").split(",") if part.strip()]
+
+    def folder(self, name: str) -> Path | None:
+        """An absolute path, which need not exist yet: whoever shares it may make it later."""
+        given = self._environment.get(name, "").strip()
+        if given and not given.startswith("/"):
+            self.refuse(name, f"is `{given}` and must be an absolute path")
+        return Path(given) if given else None
 
     def whole(self, name: str, low: int, high: int, *, default: int | None = None) -> int:
         given = self._environment.get(name, "").strip()
@@ -122,9 +168,7 @@ class _Reader:
         value = self.text(name)
         if value in SERVED_TYPES:
             return RuntimeType(value)
-        if value in list(RuntimeType):
-            self.refuse(name, f"is `{value}`, which this agent does not drive yet; it drives {', '.join(SERVED_TYPES)}")
-        elif value:
+        if value:
             self.refuse(name, f"is `{value}` and must be one of {', '.join(SERVED_TYPES)}")
         return SERVED_TYPES[0]
 
@@ -133,6 +177,9 @@ class _Reader:
         if value and not _is_url(value):
             self.refuse(name, f"is `{value}` and must be an http:// or https:// address")
         return value.rstrip("/")
+
+    def url_if_any(self, name: str) -> str | None:
+        return self.url(name) if self._environment.get(name, "").strip() else None
 
     def address(self, name: str) -> str:
         value = self.text(name)

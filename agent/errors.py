@@ -7,6 +7,7 @@ AgentError
 │   ├── BadFileError          an input file is refused, missing or too large
 │   ├── InvalidWorkflowError  the runtime refuses the graph, or part of it
 │   ├── NodeFailedError       a node failed while the graph ran
+│   ├── OutOfMemoryError      the GPU's memory is too small for it
 │   ├── NoOutputsError        the graph ran and nothing came out
 │   ├── TooManyOutputsError   the graph made more files than a record can name
 │   └── JobTimeoutError       the job took longer than it may
@@ -15,15 +16,18 @@ AgentError
 │   ├── AwsUnavailableError   AWS throttles, fails or cannot be reached, beyond botocore's own retries
 │   ├── AwsRefusedError       AWS refuses a call for a reason that is none of the others
 │   ├── SourceUnavailableError  the server of an input file fails or is too slow
-│   └── RuntimeFaultError     the runtime answers, but with a fault of its own
+│   ├── RuntimeFaultError     the runtime answers, but with a fault of its own
+│   └── RuntimeStuckError     the runtime has the job and gets on with nothing
 ├── HandBackError             another agent should have it now: the claim is given back, the message is visible at once
 │   ├── RuntimeLostError      the runtime is gone, and with it the job's progress
-│   └── StoppedError          this agent is being stopped and the job does not fit in the time left
+│   ├── StoppedError          this agent is being stopped and the job does not fit in the time left
+│   └── NotBegunError         it was claimed and its turn did not come; it counts as no attempt
 ├── LeaseLostError            the job is no longer ours: nothing more is written about it
 └── FatalError                this process is unfit: the claim is given back and the process ends
     ├── ConfigError           the environment does not say what the agent needs
     ├── AwsUnusableError      credentials, permissions, or a queue, table, topic or bucket that is not there
-    └── RuntimeGoneError      the runtime did not come back within the limit
+    ├── RuntimeGoneError      the runtime did not come back, or did not let go of a job, within the limit
+    └── RuntimeFullError      the runtime leaves too little memory and is to be started anew
 """
 
 from collections.abc import Sequence
@@ -108,6 +112,10 @@ class NodeFailedError(JobError):
     code = "node_execution_error"
 
 
+class OutOfMemoryError(JobError):
+    code = "out_of_memory"
+
+
 class NoOutputsError(JobError):
     code = "no_outputs"
 
@@ -144,6 +152,10 @@ class RuntimeFaultError(TransientError):
     code = "runtime_fault"
 
 
+class RuntimeStuckError(TransientError):
+    code = "runtime_stuck"
+
+
 class HandBackError(AgentError):
     code = "handed_back"
 
@@ -154,6 +166,10 @@ class RuntimeLostError(HandBackError):
 
 class StoppedError(HandBackError):
     code = "stopped"
+
+
+class NotBegunError(HandBackError):
+    code = "not_begun"
 
 
 class LeaseLostError(AgentError):
@@ -180,3 +196,7 @@ class AwsUnusableError(FatalError):
 
 class RuntimeGoneError(FatalError):
     code = "runtime_gone"
+
+
+class RuntimeFullError(FatalError):
+    code = "runtime_full"

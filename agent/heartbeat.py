@@ -3,19 +3,31 @@
 from collections.abc import Callable
 from typing import Never
 
+from agent.core import limits
 from agent.errors import CanceledError, LeaseLostError, TransientError
 from agent.ports import Claim, Clock, Delivery, Queue, Store
 from agent.race import first_of
-from agent.telemetry import LOGGER
+from agent.telemetry import LOGGER, METRICS
 from sd_async.contract.jobs import Progress
 from sd_async.contract.states import Status
 
 
 class Heartbeat:
-    """lease_s: for how long each beat renews the lease. visibility_s: likewise, the message's."""
+    """lease_s: for how long each beat renews the lease. visibility_s: likewise, the message's, which has its limit.
+
+    received_s: monotonic time of the message's receipt.
+    """
 
     def __init__(
-        self, queue: Queue, store: Store, clock: Clock, *, heartbeat_s: int, lease_s: int, visibility_s: int
+        self,
+        queue: Queue,
+        store: Store,
+        clock: Clock,
+        *,
+        heartbeat_s: int,
+        lease_s: int,
+        visibility_s: int,
+        received_s: float,
     ) -> None:
         self._queue = queue
         self._store = store
@@ -23,6 +35,7 @@ class Heartbeat:
         self._heartbeat_s = heartbeat_s
         self._lease_s = lease_s
         self._visibility_s = visibility_s
+        self._received_s = received_s
 
     async def run(self, claim: Claim, delivery: Delivery, claimed_s: float, progress: Callable[[], Progress]) -> Never:
         """Beats until canceled. claimed_s: monotonic time from which the lease runs.
@@ -41,6 +54,7 @@ class Heartbeat:
                     self._beat(claim, delivery, progress()), self._give_up_after(give_up_s - began_s)
                 )
             except TransientError as error:
+                METRICS.heartbeat_failed()
                 LOGGER.warning("heartbeat failed", extra={"fields": {"job_id": claim.job_id, "error": error.message}})
                 if self._clock.monotonic_s() + self._heartbeat_s > give_up_s:
                     raise _too_late() from error
@@ -55,7 +69,8 @@ class Heartbeat:
             claim, now_ms=now_ms, lease_until_ms=now_ms + self._lease_s * 1000, progress=progress
         )
         # A message that is visible again is no harm: whoever receives it sees the lease and leaves it.
-        await self._queue.extend(delivery, self._visibility_s)
+        held_s = self._clock.monotonic_s() - self._received_s
+        await self._queue.extend(delivery, limits.hidden_s(self._visibility_s, held_s))
         return status
 
     async def _give_up_after(self, seconds: float) -> Never:

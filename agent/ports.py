@@ -3,13 +3,17 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, Protocol, runtime_checkable
 
-from sd_async.contract.jobs import JobError, Progress
+from sd_async.contract.jobs import JobError, JobType, Progress
 from sd_async.contract.records import Phases, Record, StoredOutput
 from sd_async.contract.states import Status
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
 Report = Callable[[Progress], None]
+
+LOADING = "loading model"  # message of a Progress while a runtime reads weights and makes nothing yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,14 @@ class Claim:
 
     job_id: str
     attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claiming:
+    """record: as it is now, whether the claim was granted or not; None when there is none."""
+
+    is_granted: bool
+    record: Record | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,7 @@ class Work:
     label: str
     input: Mapping[str, Any]
     files: Mapping[str, Path]
+    type: JobType = JobType.WORKFLOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +81,20 @@ class Artifact:
     source: Any
 
 
+@dataclass(frozen=True, slots=True)
+class GpuMemory:
+    """Of one device, as the runtime names it."""
+
+    name: str
+    total_bytes: int
+    used_bytes: int
+
+
 class Clock(Protocol):
-    """monotonic_s only ever grows; now_ms is the time of day, in milliseconds since the epoch."""
+    """monotonic_s only ever grows; now_ms and now_ns are the time of day since the epoch."""
 
     def now_ms(self) -> int: ...
+    def now_ns(self) -> int: ...
     def monotonic_s(self) -> float: ...
     async def sleep(self, seconds: float) -> None: ...
 
@@ -79,8 +102,11 @@ class Clock(Protocol):
 class Queue(Protocol):
     """Raises: TransientError, FatalError."""
 
-    async def receive(self, wait_s: int) -> Delivery | None:
-        """One message, or None after `wait_s`. Canceled at once; what arrives after that is given back."""
+    async def receive(self, wait_s: int, most: int) -> Sequence[Delivery]:
+        """One to `most` messages, none after `wait_s`. Canceled at once; what arrives after that is given back.
+
+        most: at most 10 (SQS, ReceiveMessage).
+        """
 
     async def extend(self, delivery: Delivery, visibility_s: int) -> bool:
         """Hide it for so long from now on; 0 shows it at once. False when it is no longer in flight."""
@@ -97,9 +123,9 @@ class Store(Protocol):
         """False when there is one already."""
 
     async def claim(
-        self, seen: Record, *, agent: str, message_id: str, now_ms: int, lease_until_ms: int
-    ) -> Record | None:
-        """The record with `attempt` one higher, or None when it changed since it was seen.
+        self, job_id: str, seen: Status, *, agent: str, message_id: str, now_ms: int, lease_until_ms: int
+    ) -> Claiming:
+        """Granted when the job is as `seen`, and queued or its lease over; `attempt` is then one higher.
 
         A queued job becomes running; one whose lease ended stays running or canceling.
         """
@@ -128,12 +154,23 @@ class Source(Protocol):
 class Files(Source, Protocol):
     """The buckets; as a Source it reads `s3://bucket/key`."""
 
-    async def put(self, key: str, chunks: AsyncIterator[bytes], content_type: str) -> int:
-        """Bytes stored in the output bucket. Raises: TransientError, FatalError, whatever `chunks` raises."""
+    async def put(
+        self, key: str, chunks: AsyncIterator[bytes], content_type: str, metadata: Mapping[str, str] = NOTHING
+    ) -> int:
+        """Bytes stored in the output bucket.
+
+        metadata: of the object, in ASCII; looked at after `chunks` where the object is sent whole, so that these may
+        still add to it. Raises: TransientError, FatalError, whatever `chunks` raises.
+        """
 
 
 class Backend(Protocol):
-    """A runtime. Raises: JobError leaves, RuntimeLostError, RuntimeFaultError."""
+    """A runtime. Raises: JobError leaves, RuntimeLostError, RuntimeFaultError.
+
+    depth: how many works it takes at once; above 1, its own queue holds those that do not run yet.
+    """
+
+    depth: int
 
     async def ready(self) -> bool:
         """Whether it answers; true while it is busy. Raises nothing."""
@@ -142,7 +179,50 @@ class Backend(Protocol):
         """Stop what an earlier process of this agent left behind."""
 
     async def run(self, work: Work, report: Report) -> Sequence[Artifact]:
-        """At least one. Canceled, or failing, it tells the runtime to stop first."""
+        """At least one. Canceled, or failing, it tells the runtime to stop first.
+
+        report: called for the first time when the runtime begins with this work. Raises: OutOfMemoryError too, after
+        which `free` and another `run` may succeed.
+        """
+
+    async def free(self) -> None:
+        """Have the runtime give its GPU memory back, models included."""
 
     def read(self, artifact: Artifact) -> AsyncGenerator[bytes, None]:
         """Its bytes, in pieces; whoever stops early closes it."""
+
+
+@runtime_checkable
+class TellsWork(Protocol):
+    """What a Backend may be besides. Raises: TransientError, HandBackError."""
+
+    async def has_work(self) -> bool:
+        """Whether something of this agent waits or runs there, though it may have been told to stop."""
+
+
+@runtime_checkable
+class TellsHostMemory(Protocol):
+    """What a Backend may be besides. Raises: TransientError, HandBackError."""
+
+    async def free_host_bytes(self) -> int | None:
+        """Memory of the host, not the GPU's, that the runtime says is left; None when it does not say."""
+
+
+@runtime_checkable
+class TellsGpuMemory(Protocol):
+    """What a Backend may be besides. Raises: TransientError, HandBackError."""
+
+    async def gpu_memory(self) -> Sequence[GpuMemory]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """The world, as `__main__` or a test wires it. sources: where input files come from, by URL scheme."""
+
+    queue: Queue
+    store: Store
+    topic: Topic
+    files: Files
+    sources: Mapping[str, Source]
+    backend: Backend
+    clock: Clock

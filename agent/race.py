@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Never, TypeVar
 
+from agent.ports import Clock
+
 T = TypeVar("T")
 
 
@@ -35,3 +37,31 @@ async def undisturbed(work: Coroutine[Any, Any, T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise
+
+
+class Pulse:
+    """Something that happens again and again; `wait` returns at the next time."""
+
+    def __init__(self) -> None:
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def beat(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            if not one.done():
+                one.set_result(None)
+
+    def next(self) -> "asyncio.Future[None]":
+        one = asyncio.get_running_loop().create_future()
+        self._waiting.append(one)
+        return one
+
+
+async def within(seconds: float, clock: Clock, event: "asyncio.Future[Any]") -> None:
+    """Returns when `event` happens or the time is over, whichever comes first; the other is canceled."""
+    time_over = asyncio.create_task(clock.sleep(seconds))
+    try:
+        await asyncio.wait((event, time_over), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        event.cancel()
+        time_over.cancel()

@@ -1,6 +1,7 @@
 """When a person is called, as rows: what is watched, when it is wrong, and where the runbook says what to do then.
 
-Every metric is one that AWS publishes by itself, so that an alarm holds also while none of our code runs.
+Every metric is one that AWS publishes by itself, so that an alarm holds also while none of our code runs; those of the
+agents' own closing lines come on top where they are written.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ RUNBOOK = "docs/runbook.md"
 SPEND = "spend"  # section of the runbook about the budget, which is no alarm of CloudWatch's
 FUNCTIONS = ("api", "outbox", "dead-letter")
 TOPICS = ("jobs", "results")
+OWN = "sd-async/agent"  # namespace of what the agents write (agent/telemetry/emf.py)
 
 
 class Metric(NamedTuple):
@@ -70,6 +72,7 @@ def alarms(settings: Settings) -> tuple[Alarm, ...]:
     answers = Metric("faults", "AWS/ApiGateway", "5XXError", "Sum", "ApiName", api)
     return (
         *(each for runtime in settings.runtimes for each in _of_runtime(settings, runtime.name)),
+        *(_jobs_fail(settings, runtime.name) for runtime in settings.runtimes if settings.agent.writes_emf),
         Alarm(
             section="api-faults",
             subject="api",
@@ -131,6 +134,22 @@ def _of_runtime(settings: Settings, runtime: str) -> tuple[Alarm, ...]:
             meaning=f"Jobs for {runtime} were given up after all their attempts.",
             period_s=60,
         ),
+    )
+
+
+def _jobs_fail(settings: Settings, runtime: str) -> Alarm:
+    """A job that fails has ended, so that no queue shows it."""
+    queue = naming.queue(settings, runtime)
+    return Alarm(
+        section="jobs-fail",
+        subject=runtime,
+        metrics=(
+            Metric("closed", OWN, "Jobs", "Sum", "QueueName", queue),
+            Metric("failed", OWN, "Failed", "Sum", "QueueName", queue),
+        ),
+        # a few bad requests are their senders' affair
+        expression="IF(closed >= 5 AND failed * 2 >= closed, 1, 0)",
+        meaning=f"Five or more jobs for {runtime} ended within 5 minutes, and half or more of them failed.",
     )
 
 

@@ -5,10 +5,11 @@ from typing import Any
 
 from components import naming
 from components.settings import Settings
-from components.settings_runtimes import HEALTH_PORT, RuntimeSettings
+from components.settings_runtimes import HEALTH_PORT, AgentSettings, RuntimeSettings
 
 POOL_LABEL = "sd-async/pool"  # of GPU nodes: which of `karpenter.pools` they belong to
 
+RESTARTS_PODS_SINCE = (1, 36)  # RestartAllContainersOnContainerExits is on by default (Kubernetes, feature gates)
 # After its longest job an agent still stores the outputs, records the end and tells of it (DESIGN, "The cluster").
 GRACE_MARGIN_S = 120
 
@@ -48,6 +49,8 @@ def values_for(
                 "image": image_values(addresses.agent_image),
                 "healthPort": HEALTH_PORT,
                 "logLevel": agent.log_level,
+                "logFormat": agent.log_format,
+                "restartsPod": _restarts_pods(settings),
             },
             "job": {
                 "timeoutSeconds": runtime.job_timeout_s,
@@ -65,6 +68,7 @@ def values_for(
                 "resultsTopicArn": addresses.results_topic_arn,
             },
             "aws": {"region": settings.region, "endpointUrl": settings.endpoint_url or ""},
+            "observability": _observability(agent),
             "terminationGracePeriodSeconds": runtime.job_timeout_s + GRACE_MARGIN_S,
         }
     )
@@ -88,6 +92,21 @@ def _models(runtime: RuntimeSettings, addresses: RuntimeAddresses, claim: str) -
             }
         }
     return {"models": {"mode": "mount", "mount": {"claim": claim}}} if claim else {}
+
+
+def _restarts_pods(settings: Settings) -> bool:
+    """Whether a container's end can start its pod's others anew; the version of an existing cluster is not known."""
+    version = tuple(int(part) for part in settings.cluster.version.split("."))
+    return settings.kubernetes.context is None and version >= RESTARTS_PODS_SINCE
+
+
+def _observability(agent: AgentSettings) -> dict[str, Any]:
+    return {
+        "metrics": agent.metrics,
+        "scrapeAnnotations": agent.scrape == "annotations",
+        "podMonitor": {"enabled": agent.scrape == "pod_monitor"},
+        "otlpEndpoint": agent.traces_url or "",
+    }
 
 
 def image_values(image: str) -> dict[str, str]:

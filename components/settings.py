@@ -14,6 +14,7 @@ from components.settings_platform import PlatformSections
 from components.settings_runtimes import (
     DEFAULT_PORTS,
     HEALTH_PORT,
+    AgentSettings,
     CopySettings,
     ModelSettings,
     RuntimeSections,
@@ -157,6 +158,7 @@ def _conflicts(sections: Sections) -> Iterator[str]:
             f"agent.lease_s: {agent.lease_s} is less than three heartbeats of {agent.heartbeat_s} s, so that one lost "
             f"message would hand a running job to another agent; set it to {3 * agent.heartbeat_s} or more."
         )
+    yield from _agent_conflicts(agent)
     if sections.api.architecture == "host" and sections.endpoint_url is None:
         yield "api.architecture: host is for local mode, which sets endpoint_url; choose arm64 or x86_64."
 
@@ -192,6 +194,19 @@ def _long_caches(prefix: str, sections: Sections) -> Iterator[str]:
                 f"images.caches[{index}].upstream: {name} has {len(name)} characters and ECR takes {MAX_CACHE_CHARS}; "
                 "choose a shorter name for the stack, or leave the cache out."
             )
+
+
+def _agent_conflicts(agent: AgentSettings) -> Iterator[str]:
+    if agent.writes_emf and agent.log_format != "json":
+        yield (
+            f"agent.metrics: {agent.metrics} are members of lines in JSON and agent.log_format is {agent.log_format}; "
+            "choose json, or prometheus."
+        )
+    if agent.scrape != "no" and not agent.serves_prometheus:
+        yield (
+            f"agent.scrape: {agent.scrape} leads Prometheus to /metrics, which agent.metrics {agent.metrics} does not "
+            "serve; choose no, or prometheus or both there."
+        )
 
 
 def _pool_conflicts(sections: Sections) -> Iterator[str]:

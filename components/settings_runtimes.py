@@ -17,6 +17,7 @@ _IMAGE = r"[a-z0-9][a-z0-9._:/-]*?(:(?!latest\b)[A-Za-z0-9_][A-Za-z0-9._-]{0,127
 _image = text(
     _IMAGE, "image with a tag other than `latest` or a digest, such as `registry/name:1.2` or `name@sha256:…`"
 )
+_collector = text(r"https?://[^\s/?#]+", "address such as `http://collector.observability:4318`")
 _cron = text(r"[0-9*/,-]+( [0-9A-Za-z*/,-]+){4}", "five fields of cron such as `0 8 * * 1-5`")
 _pattern = text(r"[^,\s]{1,200}", "pattern of files such as `diffusion_models/*.safetensors`")
 # Releases of Helm can't end with a dash (helm.sh, chart best practices).
@@ -98,7 +99,10 @@ class AgentSettings:
     """The queue agent. image: its image; built from this repository when left out.
 
     lease_s: how long a job stays with an agent that is silent; the queue's visibility timeout.
-    max_attempts: deliveries before a job is given up; the queue's maxReceiveCount (1 to 1,000, SQS).
+    max_attempts: of a job before it is given up; the queue's maxReceiveCount is five more, at most 1,000 (SQS).
+    metrics: `prometheus` serves them on each pod; `emf` writes them into the log, of which CloudWatch makes metrics
+    where the cluster's logs go there. scrape: how a Prometheus is told of the pods; `pod_monitor` needs its operator.
+    traces_url: of an OpenTelemetry collector (OTLP over HTTP) in the cluster.
     """
 
     image: str | None = checked(_image, None)
@@ -106,6 +110,18 @@ class AgentSettings:
     lease_s: int = checked(whole(3, limits.MAX_TIMEOUT_S, "seconds"), 60)
     max_attempts: int = checked(whole(1, 1000), 5)
     log_level: str = checked(one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
+    log_format: str = checked(one_of("json", "text"), "json")
+    metrics: str = checked(one_of("prometheus", "emf", "both", "none"), "prometheus")
+    scrape: str = checked(one_of("no", "annotations", "pod_monitor"), "no")
+    traces_url: str | None = checked(_collector, None)
+
+    @property
+    def serves_prometheus(self) -> bool:
+        return self.metrics in {"prometheus", "both"}
+
+    @property
+    def writes_emf(self) -> bool:
+        return self.metrics in {"emf", "both"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,12 +21,11 @@ from local.pods import UnknownFieldError
 from local.processes import ProcessFailedError
 from local.sample import announce, run_sample, serve
 from local.scaler import UnknownScalingError
-from local.system import ROOT, Options, System, running
+from local.system import Options, System, running
 from sd_async.config import LOCAL_FILE, write_config
 from sd_async.contract.errors import ContractError
 from sd_async.errors import SdAsyncError
 
-SAMPLE = ROOT / "examples" / "comfyui" / "text-to-image.json"
 EXPECTED = (
     ProcessFailedError, DeployError, HelmMissingError, ChartError, UnknownFieldError, UnknownScalingError,
     SdAsyncError, ContractError, OSError,
@@ -35,14 +34,14 @@ EXPECTED = (
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--once", is_flag=True, help="End after the sample job; exit 0 only if it succeeded.")
-@click.option("--runtime-url", metavar="URL", help="Use a real ComfyUI instead of the painter.")
-@click.option("--workflow", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=SAMPLE,
-              help="ComfyUI API-format workflow of the sample job.")  # fmt: skip
+@click.option("--runtime-url", metavar="URL", help="Use a real runtime instead of the painter.")
+@click.option("--workflow", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Sample job: a ComfyUI API-format workflow, an A1111 payload, or a job's body.")  # fmt: skip
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("out"), show_default=True,
               help="Folder for the sample's images.")  # fmt: skip
 @click.option("--stack", default="dev", show_default=True, help="Deploy Pulumi.<stack>.yaml.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document about the sample job.")
-def main(*, once: bool, runtime_url: str | None, workflow: Path, out: Path, stack: str, as_json: bool) -> None:
+def main(*, once: bool, runtime_url: str | None, workflow: Path | None, out: Path, stack: str, as_json: bool) -> None:
     """Run the whole pipeline on this machine: no AWS account, no Docker.
 
     The same Pulumi program, Lambda code, chart and agent as on AWS, with an emulator in place of AWS and a
@@ -85,7 +84,7 @@ def _prepare() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _run(options: Options, workflow: Path, out: Path, console: Console, once: bool, as_json: bool) -> int:  # noqa: FBT001 - flags of the command line, passed once
+def _run(options: Options, workflow: Path | None, out: Path, console: Console, once: bool, as_json: bool) -> int:  # noqa: FBT001 - flags of the command line, passed once
     was_served = False
     status = console.status("starting")
     status.start()

@@ -101,12 +101,13 @@ def workloads_of(
         scaled_object = cluster.scaled_objects.get(release.name)
         if scaled_object is None:
             raise DeployError(f"The release {release.name} has no ScaledObject, so that nothing starts its agents.")
-        port = str(release.values["runtime"]["port"])
+        runtime = release.values["runtime"]
+        flags = ("--type", runtime["type"], "--port", str(runtime["port"]), *painter)
 
-        def command(address: str, name: str = release.name, port: str = port) -> list[str]:
+        def command(address: str, name: str = release.name, flags: Sequence[str] = flags) -> list[str]:
             data = folder / f"painter-{name}-{address}"
             data.mkdir(exist_ok=True)
-            return python_module("local.painter", "--host", address, "--port", port, "--data", str(data), *painter)
+            return python_module("local.painter", "--host", address, "--data", str(data), *flags)
 
         found[release.name] = Workload(
             pods=Pods(template_of(release, root), folder, root, None if runtime_url else command, runtime_url),

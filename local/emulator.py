@@ -4,7 +4,7 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,10 +63,13 @@ class Emulator:
 
 
 @contextlib.contextmanager
-def running(folder: Path, region: str = REGION, *, is_strict: bool = False) -> Iterator[Emulator]:
+def running(
+    folder: Path, region: str = REGION, *, is_strict: bool = False, command: Sequence[str] = ()
+) -> Iterator[Emulator]:
     """An emulator until the block ends. folder: an existing folder for its log and temporary files.
 
     is_strict: whether it enforces policies of resources; else it answers whoever asks.
+    command: a program that is the emulator and more, as measurements need one.
     Raises: ProcessFailedError, with the last lines of its log.
     """
     port = free_port()
@@ -84,7 +87,8 @@ def running(folder: Path, region: str = REGION, *, is_strict: bool = False) -> I
         **({"AUTH": "true"} if is_strict else {}),
     }
     log = scratch / "emulator.log"
-    child = Child("emulator", python_module("ministack"), environment=environment, log=log, cwd=scratch)
+    command = command or python_module("ministack")
+    child = Child("emulator", command, environment=environment, log=log, cwd=scratch)
     try:
         _wait_until_ready(endpoint, child)
         yield Emulator(endpoint, child, region)

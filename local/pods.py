@@ -26,7 +26,7 @@ SIDECAR_WAIT_S = 2.0  # the least that the kubelet gives a sidecar once the agen
 # What an agent's container may say here: its environment holds, and the rest is for an image and a node.
 AGENT_FIELDS = {
     "name", "image", "imagePullPolicy", "env", "ports", "resources", "securityContext", "volumeMounts",
-    "livenessProbe", "readinessProbe",
+    "livenessProbe", "readinessProbe", "restartPolicy", "restartPolicyRules",
 }  # fmt: skip
 
 
@@ -36,12 +36,16 @@ class UnknownFieldError(ValueError):
 
 @dataclass(frozen=True)
 class PodTemplate:
-    """What the rendered Deployment says about its agent. environment: the container's `env`, as rendered."""
+    """What the rendered Deployment says about its agent. environment: the container's `env`, as rendered.
+
+    restarting_codes: exit codes of the agent after which the whole pod's containers start anew.
+    """
 
     deployment: str
     namespace: str
     environment: tuple[Json, ...]
     grace_period_s: int
+    restarting_codes: frozenset[int] = frozenset()
 
     def environment_of(self, pod_name: str, pod_ip: str) -> dict[str, str]:
         """Raises: UnknownFieldError."""
@@ -82,9 +86,20 @@ def template_in(objects: Sequence[Json], namespace: str) -> PodTemplate:
         namespace=namespace,
         environment=tuple(agent["env"]),
         grace_period_s=int(pod["terminationGracePeriodSeconds"]),
+        restarting_codes=_restarting_codes(agent),
     )
     template.environment_of("any", LOOPBACK)  # now, and not when the first job waits for an agent
     return template
+
+
+def _restarting_codes(agent: Json) -> frozenset[int]:
+    """Raises: UnknownFieldError."""
+    codes = set[int]()
+    for rule in agent.get("restartPolicyRules", []):
+        if rule["action"] != "RestartAllContainers" or rule["exitCodes"]["operator"] != "In":
+            raise UnknownFieldError(f"A local pod does not know {rule}.")
+        codes.update(rule["exitCodes"]["values"])
+    return frozenset(codes)
 
 
 class Container:
@@ -122,6 +137,7 @@ class Pod:
     agent: Container
     runtime: Container | None
     kill_due_s: float | None = None
+    answered: Child | None = None  # the agent's process whose end the runtime has followed
 
     @property
     def is_terminating(self) -> bool:
@@ -130,6 +146,15 @@ class Pod:
     @property
     def containers(self) -> list[Container]:
         return [self.agent, self.runtime] if self.runtime else [self.agent]
+
+    def restart_what_ended(self, now_s: float, restarting_codes: frozenset[int]) -> None:
+        """The runtime too, if the agent ended so as to have it started anew."""
+        code = self.agent.child.exit_code()
+        if self.runtime and code in restarting_codes and self.agent.child is not self.answered:
+            self.answered = self.agent.child
+            self.runtime.child.stop(SIDECAR_WAIT_S)
+        for container in self.containers:
+            container.restart_if_ended(now_s)
 
     def terminate(self) -> None:
         """The agent first: the runtime is a native sidecar and outlives it."""
@@ -191,8 +216,7 @@ class Pods:
         now_s = self.clock()
         for pod in list(self.pods):
             if pod.kill_due_s is None:
-                for container in pod.containers:
-                    container.restart_if_ended(now_s)
+                pod.restart_what_ended(now_s, self.template.restarting_codes)
             elif pod.agent.has_ended or now_s >= pod.kill_due_s:
                 pod.end()
                 self.pods.remove(pod)

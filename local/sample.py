@@ -14,13 +14,19 @@ from rich.text import Text
 from local.processes import ProcessFailedError
 from local.system import ROOT, System
 from sd_async.client import Client
-from sd_async.contract.jobs import Job
+from sd_async.contract.jobs import Job, RuntimeType
 from sd_async.contract.states import FINAL, Status
 from sd_async.jobfile import Overrides, request_of
 from sd_async.progress import ProgressLine
 
+EXAMPLES = ROOT / "examples"
+# What a person may send next: a body by hand, and one for the command.
+OFFERED = {
+    RuntimeType.COMFYUI: ("job.json", "comfyui/several-outputs.json"),
+    RuntimeType.A1111: ("a1111/text-to-image.json", "a1111/batch-with-grid.json"),
+}
 LOOK_S = 0.1  # often enough to see phases that last a moment
-PATIENCE_S = 300.0  # the painter takes seconds; a real ComfyUI loads its model first
+PATIENCE_S = 300.0  # the painter takes seconds; a real runtime loads its model first
 
 
 @dataclass(frozen=True)
@@ -41,10 +47,15 @@ class Outcome:
         }
 
 
-def run_sample(system: System, workflow: Path, out: Path, console: Console) -> Outcome:
-    """One job the real way, from POST to files in `out`. Raises: SdAsyncError, ProcessFailedError."""
+def run_sample(system: System, workflow: Path | None, out: Path, console: Console) -> Outcome:
+    """One job the real way, from POST to files in `out`. workflow: None for the example of the runtime's type.
+
+    Raises: SdAsyncError, ProcessFailedError.
+    """
     began_s = time.monotonic()
-    request = request_of(workflow.read_bytes(), Overrides(), system.runtime)
+    runtime = None if workflow else system.runtime  # the example's own may be called something else
+    body = (workflow or EXAMPLES / system.type / "text-to-image.json").read_bytes()
+    request = request_of(body, Overrides(runtime=runtime), system.runtime)
     with Client(system.endpoint, system.api_key) as client:
         with ProgressLine(console) as progress:
             progress.say("accepting")
@@ -79,19 +90,19 @@ def _watch(system: System, client: Client, job: Job, progress: ProgressLine) -> 
 
 def announce(system: System, console: Console) -> None:
     """Where the API is and how to send it a job, ready to paste."""
-    examples = ROOT / "examples"
-    command, workflow = Path(sys.executable).with_name("sd-async"), examples / "comfyui" / "several-outputs.json"
+    command = Path(sys.executable).with_name("sd-async")
+    body, workflow = (EXAMPLES / name for name in OFFERED[system.type])
     lines = [
         "",
         f"API endpoint  {system.endpoint}",
         f"API key       {system.api_key}",
         "",
         f"curl -sS -X POST {system.endpoint}/v1/jobs -H 'x-api-key: {system.api_key}' \\",
-        f"  -H 'content-type: application/json' --data @{_shown(examples / 'job.json')}",
+        f"  -H 'content-type: application/json' --data @{_shown(body)}",
         "",
         f"{_shown(command)} submit {_shown(workflow)} --watch -o out",
         "",
-        "Serving until Ctrl-C. The runtime is a painter and no diffusion model; --runtime-url takes a real ComfyUI.",
+        "Serving until Ctrl-C. The runtime is a painter and no diffusion model; --runtime-url takes a real one.",
     ]
     for line in lines:
         console.print(Text(line), soft_wrap=True)

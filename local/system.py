@@ -18,15 +18,21 @@ from local.deploy.up import Deployed, stack_config, up
 from local.emulator import Emulator
 from local.guard import guard
 from local.processes import ProcessFailedError, free_port
+from sd_async.contract.jobs import RuntimeType
 
 ROOT = Path(__file__).resolve().parent.parent
-RUNTIME_WAIT_S = 10.0  # ComfyUI answers in milliseconds, also while it samples
+RUNTIME_WAIT_S = 10.0  # both answer in milliseconds, also while it samples
+# What a runtime is called, a route that only it has, a name in its answer, and where to look for its address.
+PROBES = {
+    RuntimeType.COMFYUI: ("ComfyUI", "/system_stats", "system", "under which ComfyUI's own page opens"),
+    RuntimeType.A1111: ("A1111", "/sdapi/v1/options", "sd_model_checkpoint", "of a web UI that was started with --api"),
+}
 HERE = {"architecture": "host", "domain": None, "private": None, "vpc_endpoint_id": None, "iam_auth": None}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """stack: whose Pulumi.<stack>.yaml. runtime_url: a real ComfyUI instead of the painter.
+    """stack: whose Pulumi.<stack>.yaml. runtime_url: a real runtime instead of the painter.
 
     overrides: configuration over the stack's own, by full key. painter: more arguments for the painters.
     agents_endpoint: where agents find AWS, given the emulator's address; a test puts a faulty network between.
@@ -61,6 +67,11 @@ class System:
         """Name of the stack's first runtime."""
         return next(iter(self.cluster.workloads))
 
+    @property
+    def type(self) -> RuntimeType:
+        """Of the stack's first runtime."""
+        return RuntimeType(self.deployed.cluster.releases[0].values["runtime"]["type"])
+
 
 @contextlib.contextmanager
 def running(options: Options, tell: Callable[[str], None] = lambda _step: None) -> Iterator[System]:
@@ -74,7 +85,7 @@ def running(options: Options, tell: Callable[[str], None] = lambda _step: None) 
         stack_config(ROOT, options.stack)  # a stack that is not there is told before anything is started
         if options.runtime_url:
             tell("asking the runtime")
-            check_runtime(options.runtime_url)
+            check_runtime(options.runtime_url, runtime_type(options))
         folder = stack.enter_context(_scratch())
         tell("looking for helm")
         helm.find()
@@ -92,21 +103,30 @@ def running(options: Options, tell: Callable[[str], None] = lambda _step: None) 
         yield System(emulator, deployed, cluster, folder)
 
 
-def check_runtime(url: str) -> None:
-    """Raises: ProcessFailedError, when no ComfyUI answers at the address; else a job would wait for nothing."""
+def check_runtime(url: str, kind: RuntimeType = RuntimeType.COMFYUI) -> None:
+    """Raises: ProcessFailedError, when no runtime of the kind answers there; else a job would wait for nothing."""
+    name, route, key, how = PROBES[kind]
     try:
-        answer = httpx.get(f"{url.rstrip('/')}/system_stats", timeout=RUNTIME_WAIT_S)
-        is_comfyui = answer.is_success and "system" in answer.json()
+        answer = httpx.get(f"{url.rstrip('/')}{route}", timeout=RUNTIME_WAIT_S)
+        is_one = answer.is_success and key in answer.json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise ProcessFailedError(
-            f"No runtime answers at `{url}` ({type(error).__name__}); start ComfyUI there, or leave out --runtime-url "
+            f"No runtime answers at `{url}` ({type(error).__name__}); start {name} there, or leave out --runtime-url "
             "to use the painter."
         ) from error
-    if not is_comfyui:
+    if not is_one:
         raise ProcessFailedError(
-            f"What answers at `{url}` is no ComfyUI (HTTP {answer.status_code} to /system_stats); give the address "
-            "under which ComfyUI's own page opens."
+            f"What answers at `{url}` is no {name} (HTTP {answer.status_code} to {route}); give the address {how}."
         )
+
+
+def runtime_type(options: Options) -> RuntimeType:
+    """Of the stack's first runtime; settings of any other shape are refused later, in full."""
+    config = {**stack_config(ROOT, options.stack), **(options.overrides or {})}
+    runtimes = config.get("sd-async:runtimes")
+    first = runtimes[0] if isinstance(runtimes, list) and runtimes else None
+    kind = first.get("type") if isinstance(first, Mapping) else None
+    return RuntimeType(kind) if kind in list(RuntimeType) else RuntimeType.COMFYUI
 
 
 @contextlib.contextmanager

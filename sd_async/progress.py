@@ -41,7 +41,7 @@ def phase_of(job: Job) -> Phase:
     progress = job.progress
     if job.status is Status.FAILED:
         return Phase(name="failed", detail=reason_of(job.error) if job.error else "")
-    if job.status is Status.RUNNING and progress.message.startswith(("fetch", "upload")):
+    if job.status is Status.RUNNING and progress.message.startswith(("fetch", "load", "upload")):
         return Phase(name=printable(progress.message))
     if job.status is Status.RUNNING:
         node = progress.current_node_class or progress.current_node or ""

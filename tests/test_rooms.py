@@ -50,6 +50,8 @@ CLIENT_MODULES = tuple(f"sd_async.{name}" for name in CLIENT)
 # msgspec is how the contract's values are made and copied, so whoever may use the contract may use it (0008).
 STRUCTS = "msgspec"
 SERVICE = ("drafts", "env", "openapi", "ports", "publish", "routes", "service", "views")
+# The worker and its parts: the line before the runtime, the turns at it, the settling after it (0100).
+WORKER = ("worker", "attempt", "inputs", "line", "settling", "storing", "turns")
 
 ROOMS: dict[str, Room] = {
     # A program reads its stack and exports its outputs through pulumi itself (0008).
@@ -96,36 +98,56 @@ ROOMS: dict[str, Room] = {
     "agent, ports": Room(files=("agent/ports.py",), own=("agent.errors", CONTRACT)),
     "agent, core": Room(files=("agent/core/*.py",), own=("agent.core", "agent.errors", CONTRACT)),
     # One place translates botocore for the four AWS edges (0008).
-    "agent, aws": Room(files=("agent/aws.py",), own=("agent.errors",), foreign=BOTO),
+    "agent, aws": Room(files=("agent/aws.py", "agent/boto.py"), own=("agent.boto", "agent.errors"), foreign=BOTO),
+    "agent, batches": Room(files=("agent/batching.py",)),
     "agent, edges of AWS": Room(
         files=tuple(f"agent/edges/{name}.py" for name in ("dynamodb", "s3", "sns", "sqs")),
-        own=("agent.aws", "agent.ports", "agent.errors", CONTRACT),
+        own=("agent.aws", "agent.batching", "agent.boto", "agent.ports", "agent.errors", CONTRACT),
         foreign=BOTO,
     ),
+    # One place speaks HTTP to the runtime on the loopback (0102).
+    "agent, neighbour": Room(files=("agent/neighbour.py",), own=("agent.errors",)),
     # ComfyUI tells its progress over a WebSocket (0008).
     "agent, edge of ComfyUI": Room(
         files=("agent/edges/comfyui/*.py",),
-        own=("agent.edges.comfyui", "agent.ports", "agent.errors", CONTRACT),
-        foreign=("httpx", "websockets", STRUCTS),
+        own=("agent.edges.comfyui", "agent.neighbour", "agent.ports", "agent.errors", CONTRACT),
+        foreign=("websockets", STRUCTS),
     ),
     "agent, edge of A1111": Room(
         files=("agent/edges/a1111/*.py",),
-        own=("agent.edges.a1111", "agent.ports", "agent.errors", CONTRACT),
-        foreign=("httpx", STRUCTS),
+        own=("agent.edges.a1111", "agent.neighbour", "agent.ports", "agent.errors", CONTRACT),
+        foreign=(STRUCTS,),
     ),
     "agent, other edges": Room(
         files=("agent/edges/*.py",), own=("agent.ports", "agent.errors", CONTRACT), foreign=("httpx",)
     ),
     "agent, around the worker": Room(
-        files=tuple(f"agent/{name}.py" for name in ("config", "telemetry", "health", "heartbeat", "race")),
-        # Beside STYLE's three: the one logger, and waiting for the first of several tasks (0008).
-        own=("agent.errors", "agent.ports", "agent.telemetry", "agent.race", CONTRACT),
+        files=tuple(f"agent/{name}.py" for name in ("config", "health", "heartbeat", "race", "watch")),
+        # Beside STYLE's three: the one logger, waiting for the first of several tasks (0008), and bounds.
+        own=("agent.core", "agent.errors", "agent.ports", "agent.telemetry", "agent.race", CONTRACT),
+    ),
+    # Spans and their way to a collector are loaded only where one is named (0111).
+    "agent, traces": Room(
+        files=("agent/telemetry/traces.py", "agent/telemetry/otlp.py"),
+        own=("agent.telemetry.closing", CONTRACT),
+        foreign=("opentelemetry",),
+    ),
+    "agent, telemetry": Room(
+        files=("agent/telemetry/*.py",),
+        own=("agent.errors", "agent.ports", "agent.telemetry", CONTRACT),
+        foreign=("prometheus_client",),
+    ),
+    # Puts health, metrics and traces around the worker's ports (0110).
+    "agent, observing": Room(
+        files=("agent/observing.py",),
+        own=(*(f"agent.{name}" for name in ("attempt", "config", "health", "ports", "telemetry", "watch")), "sd_async"),
     ),
     "agent, worker": Room(
-        files=("agent/worker.py", "agent/attempt.py", "agent/__init__.py"),
+        files=("agent/__init__.py", *(f"agent/{name}.py" for name in WORKER)),
         own=(
-            *(f"agent.{name}" for name in ("attempt", "config", "core", "errors", "health", "heartbeat", "ports")),
-            *(f"agent.{name}" for name in ("race", "telemetry", "worker")),
+            *(f"agent.{name}" for name in WORKER),
+            *(f"agent.{name}" for name in ("config", "core", "errors", "health", "heartbeat", "ports")),
+            *(f"agent.{name}" for name in ("race", "telemetry")),
             CONTRACT,
         ),
         foreign=(STRUCTS,),
@@ -146,8 +168,17 @@ ROOMS: dict[str, Room] = {
 }
 
 # Imported by a name that is not its package's, or part of what that package shows its users.
-PACKAGES = {"PIL": "pillow", "yaml": "pyyaml", "botocore": "boto3", "s3transfer": "boto3", "multidict": "aiohttp"}
-PACKAGES |= {"grpc": "pulumi"}
+PACKAGES = {
+    "PIL": "pillow",
+    "yaml": "pyyaml",
+    "botocore": "boto3",
+    "s3transfer": "boto3",
+    "multidict": "aiohttp",
+    "google": "protobuf",
+    "grpc": "pulumi",
+    "opentelemetry": "opentelemetry-sdk",
+    "prometheus_client": "prometheus-client",
+}
 
 
 @cache
@@ -289,7 +320,7 @@ def test_every_package_that_is_imported_is_one_that_we_chose() -> None:
         for _, module in imported(path, (ROOT / path).read_text(encoding="utf-8"))
     }
     foreign = {top for top in tops if top not in sys.stdlib_module_names and top not in PROJECT}
-    names = {PACKAGES.get(top, top) for top in foreign if not top.startswith("mypy_boto3_")}
+    names = {PACKAGES.get(top, top).replace("-", "_") for top in foreign if not top.startswith("mypy_boto3_")}
     assert names <= chosen, "a package that comes along with another may go away with it"
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agent.core.images import check_addresses
 from agent.errors import InvalidJobError, WrongRuntimeError
 from sd_async.contract.checks import TYPES, check_context, check_files, check_input, check_not_others_input
 from sd_async.contract.errors import ContractError
@@ -38,6 +39,18 @@ def plan(record: Record, message_id: str, now_ms: int) -> Plan:
     return Plan(Step.LEAVE, (lease_until_ms - now_ms) // 1000 + 1)
 
 
+def worn_out(record: Record, max_attempts: int) -> ContractError | None:
+    """Why a job is not begun again whose agent died with it. record: as it was when its lease had ended.
+
+    A job that kills its agent never comes to the end at which its attempts are counted.
+    """
+    if record.attempt < max_attempts:
+        return None
+    return ContractError(
+        "too_many_attempts", f"Given up after {record.attempt} attempts, the last of which ended with its agent."
+    )
+
+
 def check_message(
     message: JobMessage, name: str, runtime: Runtime, *, buckets: frozenset[str], input_bucket: str
 ) -> None:
@@ -54,6 +67,7 @@ def check_message(
         check_input(message.input or {}, message.type)
         check_files(message.files, buckets)
         check_not_others_input(message.files, input_bucket)
+        check_addresses(message.input or {}, message.files, buckets, input_bucket)
         check_context(message.context)
     except ContractError as problem:
         raise InvalidJobError(problem) from problem

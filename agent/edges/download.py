@@ -16,6 +16,8 @@ import httpx
 from agent.errors import BadFileError, SourceUnavailableError
 
 MAX_REDIRECTS = 3
+HTTPS_PORT = 443
+FIRST_FREE_PORT = 1024  # what lies below belongs to other services, such as mail, which must not hear from us
 TOTAL_TIMEOUT_S = 60.0  # 64 MiB within it is 9 Mbit/s, less than any cloud region's way out
 _CONNECT_TIMEOUT_S = 10.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -24,6 +26,13 @@ _MAY_PASS = frozenset({408, 425, 429})
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
+# Special by IANA's registries, though some versions of `ipaddress` call parts of them global: protocol assignments
+# (a cloud's metadata among them), the way out of 6to4, documentation.
+_SPECIAL = (
+    ipaddress.IPv4Network("192.0.0.0/24"),
+    ipaddress.IPv4Network("192.88.99.0/24"),
+    ipaddress.IPv6Network("3fff::/20"),
+)
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
 
@@ -36,6 +45,8 @@ def is_public(address: IPAddress) -> bool:
         hidden = _hidden(address)
         if hidden is not None:
             return all(is_public(inner) for inner in hidden)
+    if any(address in network for network in _SPECIAL if network.version == address.version):
+        return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 
@@ -92,24 +103,33 @@ class PinnedTransport(httpx.AsyncBaseTransport):
 
 
 class HttpsDownload:
-    """inner: who talks to the checked address; the default verifies certificates against the system's roots."""
+    """inner: who talks to the checked address; the default verifies certificates against the system's roots.
 
-    def __init__(self, inner: httpx.AsyncBaseTransport | None = None, resolver: Resolve = resolve) -> None:
+    total_s: for one file, from the first look-up to the last byte, however steadily bytes drip in.
+    """
+
+    def __init__(
+        self,
+        inner: httpx.AsyncBaseTransport | None = None,
+        resolver: Resolve = resolve,
+        total_s: float = TOTAL_TIMEOUT_S,
+    ) -> None:
         self._inner = inner
         self._resolve = resolver
+        self._total_s = total_s
 
     async def fetch(self, url: str, target: Path, max_bytes: int) -> int:
         # Made anew for each file: most jobs have none, and the certificate store alone takes megabytes.
         transport = PinnedTransport(self._inner or httpx.AsyncHTTPTransport(), self._resolve)
-        timeout = httpx.Timeout(TOTAL_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
+        timeout = httpx.Timeout(self._total_s, connect=_CONNECT_TIMEOUT_S)
         try:
             async with (
-                asyncio.timeout(TOTAL_TIMEOUT_S),
+                asyncio.timeout(self._total_s),
                 httpx.AsyncClient(transport=transport, timeout=timeout, trust_env=False) as client,
             ):
                 return await _fetch(client, httpx.URL(url), target, max_bytes)
         except (TimeoutError, httpx.TimeoutException) as error:
-            raise SourceUnavailableError(f"The file did not arrive within {TOTAL_TIMEOUT_S:.0f} s.") from error
+            raise SourceUnavailableError(f"The file did not arrive within {self._total_s:.0f} s.") from error
         except httpx.InvalidURL as error:
             raise BadFileError(f"This is no URL: {error}.") from error
         except httpx.HTTPError as error:
@@ -118,8 +138,7 @@ class HttpsDownload:
 
 async def _fetch(client: httpx.AsyncClient, url: httpx.URL, target: Path, max_bytes: int) -> int:
     for _ in range(MAX_REDIRECTS + 1):
-        if url.scheme != "https":
-            raise BadFileError(f"The file redirects to {url.scheme or 'no'}://; only https:// is followed.")
+        _check_url(url)
         # Compressed bytes would have to be unpacked to be counted, and a bomb unpacks to anything.
         async with client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as answer:
             if answer.status_code not in _REDIRECTS:
@@ -128,6 +147,18 @@ async def _fetch(client: httpx.AsyncClient, url: httpx.URL, target: Path, max_by
             # The transport has put an address into the request's own URL; the next one is relative to ours.
             url = url.join(answer.headers.get("Location", ""))
     raise BadFileError(f"The file redirects more than {MAX_REDIRECTS} times.")
+
+
+def _check_url(url: httpx.URL) -> None:
+    if url.scheme != "https":
+        raise BadFileError(f"The file leads to {url.scheme or 'no'}://; only https:// is followed.")
+    if url.userinfo:
+        raise BadFileError("The file's URL holds a user's name; sign the URL instead.")
+    port = HTTPS_PORT if url.port is None else url.port
+    if port != HTTPS_PORT and port < FIRST_FREE_PORT:
+        raise BadFileError(
+            f"The file's URL names port {port}; {HTTPS_PORT} and those from {FIRST_FREE_PORT} are asked."
+        )
 
 
 def _check(answer: httpx.Response, max_bytes: int) -> None:

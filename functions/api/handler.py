@@ -21,6 +21,7 @@ from functions.api.store import AwsStore
 from sd_async.contract.errors import ContractError
 from sd_async.contract.jobs import ErrorBody, ErrorDetail
 from sd_async.contract.limits import MAX_BODY_BYTES
+from sd_async.contract.traces import parse_trace
 
 STATUS_OF = {
     "invalid_json": 400,
@@ -44,7 +45,6 @@ STATUS_OF = {
     "unavailable": 503,
 }
 RETRY_AFTER_S = 5
-MAX_TRACE_CHARS = 512  # of X-Amzn-Trace-Id, which has about 100 and may carry a caller's own fields
 _HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 
 Event = Mapping[str, Any]
@@ -143,14 +143,25 @@ def owner_of(event: Event, *, is_emulated: bool) -> str | None:
 
 def call_of(event: Event, owner: str) -> Call:
     """Raises: ContractError."""
-    trace = _header(event, "x-amzn-trace-id")
     return Call(
         owner=owner,
         body=b"" if event.get("httpMethod") == "GET" else body_of(event),
         params=event.get("pathParameters") or {},
         idempotency_key=_header(event, "idempotency-key"),
-        trace=trace if trace and len(trace) <= MAX_TRACE_CHARS else None,
+        trace=trace_of(event, os.environ),
     )
+
+
+def trace_of(event: Event, environment: Mapping[str, str]) -> str | None:
+    """The caller's own trace, else X-Ray's; None where there is none that somebody could join.
+
+    Lambda names its own span in the environment, anew for each event, and marks it sampled only where X-Ray is on;
+    API Gateway always sends a header.
+    """
+    of_lambda = environment.get("_X_AMZN_TRACE_ID")
+    is_traced = (found := parse_trace(of_lambda)) is not None and found.is_sampled
+    offered = (_header(event, "traceparent"), of_lambda if is_traced else None, _header(event, "x-amzn-trace-id"))
+    return next((text for text in offered if parse_trace(text) is not None), None)
 
 
 def body_of(event: Event) -> bytes:

@@ -149,6 +149,7 @@ class Service:
             form=draft.form,
             client_id=draft.client_id,
             context_json=context_text(draft.context),
+            trace=call.trace,
             outbox=OUTBOX_PENDING,
         )
         return message, record

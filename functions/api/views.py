@@ -42,7 +42,16 @@ def job_view(record: Record, bucket: str, url_for: Callable[[str], str], urls_ex
         error=record.error,
         context=record.context,
         urls=JobUrls(self=f"/v1/jobs/{record.id}"),
+        waiting=_waiting(record),
     )
+
+
+def _waiting(record: Record) -> str | None:
+    if record.status is not Status.QUEUED:
+        return None
+    if record.outbox is not None:
+        return "It is recorded and on its way to the queue."
+    return record.waiting or "It is in the queue, and no agent has taken it yet."
 
 
 def _moment(at_ms: int | None) -> str | None:
@@ -59,6 +68,7 @@ def _metrics(record: Record) -> Metrics:
     return Metrics(
         queue_ms=_between(record.created_at_ms, record.started_at_ms),
         fetch_ms=record.phases.fetch_ms,
+        load_ms=record.phases.load_ms,
         execution_ms=record.phases.execution_ms,
         store_ms=record.phases.store_ms,
         total_ms=_between(record.created_at_ms, record.completed_at_ms),

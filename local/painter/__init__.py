@@ -1,1 +1,1 @@
-"""A small server that speaks ComfyUI's protocol and paints on the CPU. It is a painter, not a diffusion model."""
+"""A small server that speaks ComfyUI's or A1111's protocol and paints on the CPU. It is no diffusion model."""

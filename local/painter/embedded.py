@@ -1,22 +1,28 @@
-"""A painter in a thread of this process, for tests that need a ComfyUI to talk to."""
+"""A painter in a thread of this process, for tests that need a runtime to talk to."""
 
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 
 from aiohttp import web
 
+from local.painter.a1111.server import WebUi
 from local.painter.server import Painter
 from local.painter.settings import PainterSettings
+from sd_async.contract.jobs import RuntimeType
 
 START_WAIT_S = 30.0
+PAINTERS: Mapping[RuntimeType, Callable[[PainterSettings], Painter | WebUi]] = {
+    RuntimeType.COMFYUI: Painter,
+    RuntimeType.A1111: WebUi,
+}
 
 
 async def started(settings: PainterSettings, host: str, port: int) -> tuple[web.AppRunner, str]:
     """A listening painter and its URL; port 0 takes a free one. Raises: OSError, when the port is taken."""
-    runner = web.AppRunner(Painter(settings).app(), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(PAINTERS[settings.type](settings).app(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from sd_async.contract.jobs import RuntimeType
+
 # ComfyUI's own default of --max-upload-size.
 MAX_UPLOAD_BYTES = 100 * 1024 * 1024
 
@@ -11,13 +13,15 @@ NOTICE = "painter \N{EN DASH} not a diffusion model"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PainterSettings:
-    """data: folder that holds everything the painter writes. input: where LoadImage looks, `data/input` unless given.
+    """data: folder that holds everything the painter writes. type: whose protocol it speaks.
 
+    input: where LoadImage looks, `data/input` unless given.
     seconds_per_step: time one sampling step takes. has_faults: offer the nodes that fail on purpose.
     has_previews: send a preview frame after each step, as ComfyUI does with a preview method.
     """
 
     data: Path
+    type: RuntimeType = RuntimeType.COMFYUI
     input: Path | None = None
     seconds_per_step: float = 0.05
     has_faults: bool = False

@@ -7,6 +7,7 @@ from sd_async.contract.errors import ContractError
 from sd_async.contract.messages import DirectJob, JobMessage
 from sd_async.contract.records import Record, context_text
 from sd_async.contract.states import Status
+from sd_async.contract.traces import parse_trace
 
 TOPIC_OWNER = "topic"  # owner of jobs that no API key submitted
 _DAY_S = 24 * 60 * 60
@@ -67,4 +68,5 @@ def first_record(message: JobMessage, *, now_ms: int, retention_days: int) -> Re
         form=message.form,
         client_id=message.client_id,
         context_json=context_text(message.context),
+        trace=message.trace if parse_trace(message.trace) else None,
     )

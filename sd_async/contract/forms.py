@@ -83,7 +83,8 @@ def parse_v1alpha2(document: Any) -> AlphaJob:
 def parse_v1alpha1(document: Any) -> AlphaJob:
     """Job of an A1111 body whose `alwayson_scripts` carries the queue's own keys, which are taken out.
 
-    The runtime is named by `sd_model_checkpoint`. Raises: ContractError naming the field.
+    The runtime is named by `sd_model_checkpoint`, which stays: only the agent can say whether there is a checkpoint of
+    that name too. Raises: ContractError naming the field.
     """
     body = convert(document, dict[str, Any])
     if "alwayson_scripts" not in body:
@@ -91,9 +92,8 @@ def parse_v1alpha1(document: Any) -> AlphaJob:
     scripts = convert(body["alwayson_scripts"], dict[str, Any], where="alwayson_scripts")
     script = convert(scripts, _QueueScript, where="alwayson_scripts")
     payload = copy.copy(body)
-    payload["alwayson_scripts"] = {
-        name: value for name, value in scripts.items() if name not in _QueueScript.__struct_fields__
-    }
+    taken = {*_QueueScript.__struct_fields__} - {"sd_model_checkpoint"}
+    payload["alwayson_scripts"] = {name: value for name, value in scripts.items() if name not in taken}
     return AlphaJob(
         runtime=script.sd_model_checkpoint,
         type=_task_type(script.task, "alwayson_scripts.task"),

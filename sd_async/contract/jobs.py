@@ -81,10 +81,11 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
-    """Time per phase in ms; None until known. total_ms is from creation to completion."""
+    """Time per phase in ms; None until known. total_ms is from creation to completion, load_ms part of execution_ms."""
 
     queue_ms: int | None = None
     fetch_ms: int | None = None
+    load_ms: int | None = None
     execution_ms: int | None = None
     store_ms: int | None = None
     total_ms: int | None = None
@@ -110,7 +111,10 @@ class JobUrls(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as `GET /v1/jobs/{id}` shows it. Times are RFC 3339 in UTC with milliseconds."""
+    """A job as `GET /v1/jobs/{id}` shows it. Times are RFC 3339 in UTC with milliseconds.
+
+    waiting: why it waits, in words, while it is queued.
+    """
 
     id: str
     runtime: str
@@ -128,6 +132,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     error: JobError | None
     context: Any
     urls: JobUrls
+    waiting: str | None = None
 
 
 class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

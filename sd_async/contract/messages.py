@@ -18,6 +18,7 @@ class JobMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sd_async: version of this message, by which an agent tells it from a client's own form.
     input: the runtime's body; None when it is too large for a message and lies, inside the same
     JobMessage, at `input_ref` (`s3://bucket/key`). Times are milliseconds since the epoch.
+    trace: the request's `traceparent` or `X-Amzn-Trace-Id`, as it came.
     """
 
     sd_async: Literal[1]

@@ -31,9 +31,10 @@ class StoredOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class Phases(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Milliseconds of the attempt that ended the job."""
+    """Milliseconds of the attempt that ended the job. load_ms: part of execution_ms, spent on reading a model."""
 
     fetch_ms: int | None = None
+    load_ms: int | None = None
     execution_ms: int | None = None
     store_ms: int | None = None
 
@@ -47,7 +48,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     outbox: present from the record's creation until its message is on the topic.
     input_ref: `s3://bucket/key` of the whole JobMessage. output_key: folder of its outputs, without a closing slash.
     body_hash: what the client sent, so that a repeated idempotency key with another body is seen.
-    context_json: the client's `context`, as JSON text. waiting: why the job went back to its queue, in words.
+    context_json: the client's `context`, as JSON text. trace: as in the message.
+    waiting: why the job went back to its queue, in words.
     """
 
     id: str
@@ -66,6 +68,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     client_id: str | None = None
     context_json: str = ""
     webhook_url: str | None = None
+    trace: str | None = None
     outbox: str | None = None
     attempt: int = 0
     agent: str | None = None

@@ -16,6 +16,7 @@ class ResultMessage(msgspec.Struct, frozen=True, kw_only=True):
     """One job's end. id: the client's own id where it gave one (alpha forms), else the job's.
 
     result: true when it succeeded. image_url: `s3://` addresses of all outputs. output_url: their folder.
+    trace: the request's `traceparent` or `X-Amzn-Trace-Id`, for whoever goes on from here.
     """
 
     runtime: str
@@ -30,6 +31,7 @@ class ResultMessage(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     created_at_ms: Milliseconds
     completed_at_ms: Milliseconds
+    trace: str | None = None
 
 
 def result_of(record: Record, bucket: str) -> ResultMessage:
@@ -48,6 +50,7 @@ def result_of(record: Record, bucket: str) -> ResultMessage:
         attempts=record.attempt,
         created_at_ms=record.created_at_ms,
         completed_at_ms=record.completed_at_ms or record.updated_at_ms,
+        trace=record.trace,
     )
 
 

@@ -36,6 +36,7 @@ class Script:
     refusal: tuple[int, Any] | None = None
     frames: list[Json | bytes] = field(default_factory=list)
     late_frames: list[Json] = field(default_factory=list)
+    stats: Any = field(default_factory=dict)
     drops_socket: bool = False
     has_socket: bool = True
     socket_delay_s: float = 0.0
@@ -104,6 +105,8 @@ class Server:
         if self._script.refusal is None:
             return web.json_response({"prompt_id": body["prompt_id"], "number": 1, "node_errors": {}})
         status, answer = self._script.refusal
+        if isinstance(answer, bytes):
+            return web.Response(status=status, body=answer, content_type="application/json")
         if isinstance(answer, str):
             return web.Response(status=status, text=answer)
         return web.json_response(answer, status=status)
@@ -143,7 +146,7 @@ class Server:
         return web.Response()
 
     async def _stats(self, _: web.Request) -> web.Response:
-        return web.json_response({"system": {}, "devices": []})
+        return web.json_response(self._script.stats)
 
     async def close_sockets(self) -> None:
         for socket in self._open.values():

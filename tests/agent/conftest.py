@@ -1,7 +1,9 @@
 """The emulator's resources for one test, and the ports over them and over the fakes."""
 
+import gc
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,9 @@ from agent.edges.s3 import S3Files
 from agent.edges.sns import SnsTopic
 from agent.edges.sqs import SqsQueue
 from local.emulator import CREDENTIALS, REGION, Emulator
+from local.processes import base_environment, free_port
 from tests.agent.ports import FilesUnderTest, QueueUnderTest, StoreUnderTest, TopicUnderTest
+from tests.agent.test_config import GOOD
 from tests.support.clock import FakeClock
 from tests.support.fakes import FakeFiles, FakeQueue, FakeStore, FakeTopic
 
@@ -28,6 +32,13 @@ def clients(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli
     yield made
     for client in (made.sqs, made.s3, made.sns, made.dynamodb):
         client.close()
+
+
+@pytest.fixture
+def left_behind() -> Iterator[None]:
+    """A process of the model that died cleaned nothing up: its folders go here, not in somebody else's test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
@@ -155,3 +166,23 @@ def files(request: pytest.FixtureRequest) -> FilesUnderTest:
             return body.read(), answer["ContentType"]
 
     return FilesUnderTest(S3Files(clients.s3, bucket), upload, stored)
+
+
+@pytest.fixture
+def environment(
+    emulator: Emulator, queue_url: str, table: str, bucket: str, topic_arn: str, tmp_path: Path
+) -> dict[str, str]:
+    """Of an agent as a process, over the emulator."""
+    return {
+        **base_environment(tmp_path),
+        **GOOD,
+        **emulator.environment,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "SD_POD_IP": "127.0.0.1",
+        "SD_HEALTH_PORT": str(free_port()),
+        "SD_QUEUE_URL": queue_url,
+        "SD_JOBS_TABLE": table,
+        "SD_OUTPUT_BUCKET": bucket,
+        "SD_INPUT_BUCKET": bucket,
+        "SD_RESULTS_TOPIC_ARN": topic_arn,
+    }

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-from agent.ports import Files, Queue, Store, Topic
+from agent.ports import Backend, Files, Queue, Store, Topic, Work
 
 
 class Change(Protocol):
@@ -41,3 +42,16 @@ class FilesUnderTest:
     port: Files
     place: Callable[[str, bytes], str]
     stored: Callable[[str], tuple[bytes, str]]
+
+
+class WorkFor(Protocol):
+    def __call__(self, seconds: float = 0.0, *, picture: Path | None = None) -> Work: ...
+
+
+@dataclass(frozen=True)
+class BackendUnderTest:
+    """work: makes one picture in about so many seconds, out of `picture` where it is given. broken: it must fail."""
+
+    port: Backend
+    work: WorkFor
+    broken: Work

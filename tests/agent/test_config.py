@@ -1,10 +1,20 @@
 """The environment: read in full, refused in full."""
 
+import json
+
 import pytest
 
 from agent.__main__ import BACKENDS
 from agent.config import SERVED_TYPES, load
 from agent.errors import ConfigError
+from components.settings_runtimes import DEFAULT_PORTS
+from local.helm import CHART
+from local.painter.embedded import PAINTERS
+from local.sample import OFFERED
+from local.system import PROBES
+from sd_async.contract.checks import DEFAULT_TYPE, TYPES
+from sd_async.contract.jobs import RuntimeType
+from tests.agent.test_port_backend import KINDS
 
 GOOD = {
     "SD_AGENT_ID": "comfy-0",
@@ -55,6 +65,8 @@ def test_every_missing_variable_is_named_at_once() -> None:
     ("name", "value"),
     [
         ("SD_POD_IP", "localhost"),
+        ("SD_OUTPUT_FOLDER", "output"),
+        ("SD_JOBS_AHEAD", "33"),
         ("SD_RUNTIME_TYPE", "automatic"),
         ("SD_RUNTIME_URL", "ftp://127.0.0.1"),
         ("SD_RUNTIME_URL", "http://127.0.0.1:99999"),
@@ -65,6 +77,9 @@ def test_every_missing_variable_is_named_at_once() -> None:
         ("SD_MAX_ATTEMPTS", "²"),
         ("SD_HEALTH_PORT", "65536"),
         ("SD_LOG_LEVEL", "LOUD"),
+        ("SD_LOG_FORMAT", "xml"),
+        ("SD_METRICS", "statsd"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
         ("AWS_ENDPOINT_URL", "127.0.0.1:4566"),
     ],
 )
@@ -80,11 +95,35 @@ def test_a_lease_shorter_than_three_heartbeats_is_refused_with_both_numbers() ->
     assert load(GOOD | {"SD_LEASE_S": "15"}).lease_s == 15
 
 
-def test_the_other_runtime_type_is_a_clear_refusal_for_now() -> None:
-    assert problems(SD_RUNTIME_TYPE="a1111") == (
-        "SD_RUNTIME_TYPE is `a1111`, which this agent does not drive yet; it drives comfyui.",
-    )
+def test_metrics_in_the_log_need_a_log_in_json() -> None:
+    [problem] = problems(SD_METRICS="both", SD_LOG_FORMAT="text")
+    assert problem == "SD_METRICS is `both`, which needs lines in JSON, and SD_LOG_FORMAT is `text`."
+    config = load(GOOD | {"SD_METRICS": "both"})
+    assert (config.is_scraped, config.is_emf) == (True, True)
+    text = load(GOOD | {"SD_LOG_FORMAT": "text", "SD_METRICS": "prometheus"})
+    assert (text.log_format, text.is_emf) == ("text", False)
+    assert not load(GOOD | {"SD_METRICS": "none"}).is_scraped
 
 
-def test_the_types_the_configuration_takes_are_those_that_have_a_backend() -> None:
-    assert set(BACKENDS) == set(SERVED_TYPES)
+def test_a_runtime_type_means_the_same_wherever_it_is_listed() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    offered = schema["properties"]["runtime"]["properties"]["type"]["enum"]
+    lists = {
+        "backends": BACKENDS,
+        "agent's configuration": SERVED_TYPES,
+        "chart's schema": offered,
+        "default ports": DEFAULT_PORTS,
+        "job types": TYPES,
+        "painters": PAINTERS,
+        "probes of local mode": PROBES,
+        "examples on offer": OFFERED,
+        "port suite": KINDS[1:],
+        "default job type": DEFAULT_TYPE,
+    }
+    for name, listed in lists.items():
+        assert sorted(listed) == sorted(RuntimeType), name
+
+
+def test_each_type_has_the_backend_of_its_name() -> None:
+    made = {kind: type(BACKENDS[kind](load(GOOD))).__name__.lower() for kind in RuntimeType}
+    assert made == {kind: kind.value for kind in RuntimeType}

@@ -20,6 +20,7 @@ from sd_async.contract.messages import encode_message
 from sd_async.contract.states import Status
 from tests.agent.scenario import CONFIG, JOB_ID, Scenario, alpha_body, ended, in_loop, message_of
 
+PNG = b"\x89PNG\r\n\x1a\n"
 NODE_ERRORS: Mapping[str, Any] = {"3": {"errors": [{"type": "value_not_in_list"}], "class_type": "KSampler"}}
 
 
@@ -194,12 +195,12 @@ async def test_files_and_a_large_input_reach_the_runtime() -> None:
     scene = Scenario()
     whole = message_of(files={"a.png": "https://example.com/a.png?sig=1", "b.png": "s3://team/b.png"})
     await scene.submit(message_of(input=None, input_ref="s3://inputs/jobs/x/job.json"))
-    scene.files.at = {"s3://inputs/jobs/x/job.json": encode_message(whole), "s3://team/b.png": b"B"}
-    scene.web.at = {"https://example.com/a.png?sig=1": b"A"}
+    scene.files.at = {"s3://inputs/jobs/x/job.json": encode_message(whole), "s3://team/b.png": PNG + b"B"}
+    scene.web.at = {"https://example.com/a.png?sig=1": PNG + b"A"}
     agent = scene.agent()
     await scene.clock.advance(11)
     assert scene.job().status is Status.SUCCEEDED
-    assert scene.backend.received == {"a.png": b"A", "b.png": b"B"}
+    assert scene.backend.received == {"a.png": PNG + b"A", "b.png": PNG + b"B"}
     await ended([agent])
 
 

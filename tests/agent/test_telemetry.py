@@ -11,7 +11,11 @@ import pytest
 
 from agent import telemetry
 from agent.errors import AwsRefusedError, AwsUnavailableError, NodeFailedError
-from tests.agent.scenario import CONFIG, JOB_ID, Scenario, ended, in_loop
+from agent.telemetry import LOGGER, METRICS, Closing
+from agent.telemetry.closing import LISTENERS
+from tests.agent.closings import value
+from tests.agent.said import saying
+from tests.agent.scenario import CONFIG, JOB_ID, Scenario, ended, in_loop, message_of
 
 KEYS = [
     "job_id",
@@ -27,6 +31,10 @@ KEYS = [
     "total_s",
     "images",
     "bytes_out",
+    "receive_s",
+    "claim_s",
+    "settle_s",
+    "trace_id",
 ]
 
 
@@ -152,3 +160,75 @@ def test_a_message_that_is_not_ours_is_told_in_one_line_without_its_body(
     [line] = lines()
     assert (line["message"], line["message_id"], line["code"]) == ("message is not ours", "the-message", "invalid_json")
     assert "letter" not in json.dumps(line)
+
+
+def test_a_jobs_phases_and_its_trace_stand_in_its_closing_line(lines: Callable[[], list[dict[str, Any]]]) -> None:
+    trace = f"00-{'5' * 32}-{'6' * 16}-01"
+    closings: list[Closing] = []
+
+    def listener(closing: Closing) -> dict[str, Any]:
+        closings.append(closing)
+        return {}
+
+    @in_loop
+    async def run() -> None:
+        scene = Scenario()
+        await scene.submit(message_of(trace=trace))
+        agent = scene.agent()
+        await scene.clock.advance(11)
+        await ended([agent])
+
+    LISTENERS.append(listener)
+    try:
+        run()
+    finally:
+        LISTENERS.remove(listener)
+    [line] = closing(lines())
+    [told] = closings
+    assert line["trace_id"] == "5" * 32
+    assert set(told.marks) == {"receive", "claim", "fetch", "execution", "store", "settle"}
+    assert told.seconds["execution"] == 10
+    assert told.marks["receive"][1] == told.marks["claim"][0]
+    assert told.marks["store"][1] <= told.marks["settle"][0]
+    assert all(line[f"{phase}_s"] is not None for phase in ("receive", "claim", "settle"))
+
+
+def test_the_age_of_each_message_is_told_when_it_is_received() -> None:
+    before = value(METRICS, "sd_agent_queue_age_seconds_sum") or 0
+
+    @in_loop
+    async def run() -> None:
+        scene = Scenario()
+        await scene.submit()
+        await scene.clock.advance(90)
+        agent = scene.agent()
+        await scene.clock.advance(1)
+        await ended([agent])
+
+    run()
+    assert (value(METRICS, "sd_agent_queue_age_seconds_sum") or 0) - before == 90
+
+
+def test_a_heartbeat_that_fails_is_counted() -> None:
+    before = value(METRICS, "sd_agent_heartbeat_failures_total") or 0
+
+    @in_loop
+    async def run() -> None:
+        scene = Scenario()
+        await scene.submit()
+        scene.store.faults.add("beat", AwsUnavailableError("Throttled."))
+        agent = scene.agent()
+        await scene.clock.advance(6)
+        await ended([agent])
+
+    run()
+    assert (value(METRICS, "sd_agent_heartbeat_failures_total") or 0) - before == 1
+
+
+def test_a_person_reads_a_line_of_words_that_nothing_in_it_can_break() -> None:
+    with saying("text") as stream:
+        LOGGER.warning("said\nso", extra={"fields": {"error": "one\ntwo = 3", "attempt": 1, "token": "5ecre7"}})
+    [line] = stream.getvalue().splitlines()
+    time, _, rest = line.partition(" ")
+    assert time.endswith("Z")
+    assert rest == 'WARNING  said\\nso error="one\\ntwo = 3" attempt=1 token="[hidden]"'

@@ -19,6 +19,7 @@ def loaded(**changes: object) -> config.Config:
 def test_the_agent_takes_the_rendered_environment() -> None:
     read = loaded()
     assert (read.agent_id, read.pod_ip, read.endpoint_url) == ("comfy-0", "10.0.0.7", None)
+    assert (read.log_format, read.metrics, read.otlp_endpoint) == ("json", "prometheus", None)
     assert (read.job_timeout_s, read.lease_s, read.heartbeat_s, read.grace_period_s) == (3600, 60, 5, 3720)
 
 
@@ -30,6 +31,8 @@ def test_the_agent_takes_the_rendered_environment() -> None:
         {"job__leaseSeconds": 42900, "queue__visibilityTimeoutSeconds": 43200, "job__heartbeatSeconds": 3600},
         {"job__leaseSeconds": 3, "queue__visibilityTimeoutSeconds": 3, "job__heartbeatSeconds": 1},
         {"job__maxAttempts": 1000, "job__retentionDays": 3650},
+        {"agent__logFormat": "text", "observability__metrics": "none"},
+        {"observability__metrics": "both", "observability__otlpEndpoint": "https://collector.example/base"},
         {"store__fileBuckets": ["team-a"], "aws__endpointUrl": "http://127.0.0.1:4566", "agent__logLevel": "DEBUG"},
     ],
     ids=str,
@@ -46,5 +49,6 @@ def test_a_stacks_settings_reach_the_agent() -> None:
     read = config.load(environment | {"SD_AGENT_ID": "comfy-0", "SD_POD_IP": "10.0.0.7"})
     assert read.queue_url == ADDRESSES.queue_url
     assert read.file_buckets == {"inputs", "team-a", "team-b"}
+    assert (read.jobs_ahead, read.output_folder) == (16, None)
     assert (read.lease_s, read.max_attempts, read.retention_days) == (40, 3, 7)
     assert read.runtime_url == "http://127.0.0.1:9000"

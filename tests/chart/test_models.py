@@ -203,6 +203,13 @@ def test_a1111_gets_the_same_folders_as_flags() -> None:
     assert "ConfigMap" not in rendering.objects(**MOUNT, runtime__type="a1111")
 
 
+def test_a1111_serves_its_api_and_no_page_on_the_pods_port() -> None:
+    args = rendering.runtime(runtime__type="a1111", runtime__port=7861)["args"]
+    assert {"--api", "--nowebui", "--listen"} <= set(args)
+    assert dict(pairwise(args))["--port"] == "7861"
+    assert "--nowebui" not in rendering.runtime()["args"], "ComfyUI ends at a flag that it does not know"
+
+
 def test_the_users_arguments_come_after_the_charts_or_alone() -> None:
     assert rendering.runtime(runtime__args=["--lowvram"])["args"][-1] == "--lowvram"
     assert rendering.runtime(runtime__args=["--lowvram"], runtime__chartArgs=False)["args"] == ["--lowvram"]

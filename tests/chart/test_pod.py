@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
+from agent.__main__ import EXIT_CODES
+from agent.errors import RuntimeFullError, RuntimeGoneError
 from tests.chart import rendering
+from tests.chart.manifests import problems
 
 ALL: dict[str, Any] = {
     "models__mode": "copy",
@@ -72,6 +75,16 @@ def test_hung_is_minutes_of_silence_and_busy_is_not() -> None:
     assert probe["timeoutSeconds"] < probe["periodSeconds"]
     assert "livenessProbe" not in rendering.runtime(runtime__hungSeconds=0)
     assert "readinessProbe" not in rendering.runtime(), "the agent tells whether the pod is ready"
+
+
+def test_the_whole_pod_starts_anew_where_kubernetes_can_and_the_agent_gave_its_runtime_up() -> None:
+    assert rendering.agent().keys().isdisjoint({"restartPolicy", "restartPolicyRules"}), "older ones refuse it"
+    agent = rendering.agent(agent__restartsPod=True)
+    [rule] = agent["restartPolicyRules"]
+    assert (agent["restartPolicy"], rule["action"]) == ("Always", "RestartAllContainers")
+    given_up = {EXIT_CODES[RuntimeGoneError], EXIT_CODES[RuntimeFullError]}
+    assert (rule["exitCodes"]["operator"], set(rule["exitCodes"]["values"])) == ("In", given_up)
+    assert problems(rendering.text(agent__restartsPod=True), "1.36") == []
 
 
 @pytest.mark.parametrize(("seconds", "tries"), [(30, 10), (31, 11), (7200, 2400)])
@@ -143,4 +156,6 @@ def test_scrapers_are_told_where_to_look() -> None:
     assert told == {"prometheus.io/scrape": "true", "prometheus.io/port": "8081", "prometheus.io/path": "/metrics"}
     monitor = rendering.objects(observability__podMonitor={"enabled": True, "labels": {"release": "a"}})["PodMonitor"]
     assert monitor["metadata"]["labels"]["release"] == "a"
+    assert monitor["spec"]["podTargetLabels"] == ["app.kubernetes.io/instance"]
+    assert {port["name"] for port in rendering.agent()["ports"]} == {"health"}
     assert monitor["spec"]["podMetricsEndpoints"] == [{"port": "health", "path": "/metrics", "interval": "30s"}]

@@ -28,6 +28,11 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         "queue.visibilityTimeoutSeconds (89) must be at least job.leaseSeconds (90)",
     ),
     (
+        {"agent__sharedOutput": True, "runtime__chartArgs": False},
+        {"agent__sharedOutput": True, "runtime__chartArgs": True},
+        "agent.sharedOutput is true, which needs runtime.type comfyui and runtime.chartArgs true",
+    ),
+    (
         {"runtime__port": 8081},
         {"runtime__port": 8082},
         "runtime.port and agent.healthPort are both 8081",
@@ -46,6 +51,27 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         {"extensions__image__repository": "registry.example/nodes"},
         {"extensions__image": {"repository": "registry.example/nodes", "digest": DIGEST}},
         "extensions.image (registry.example/nodes) has neither tag nor digest",
+    ),
+    (
+        {"runtime__stuckSeconds": 59},
+        {"runtime__stuckSeconds": 60},
+        "runtime.stuckSeconds (59) must be 0 for never or at",
+    ),
+    ({"runtime__stuckSeconds": 1}, {"runtime__stuckSeconds": 0}, "runtime.stuckSeconds (1) must be 0 for never or at"),
+    (
+        {"observability__metrics": "both", "agent__logFormat": "text"},
+        {"observability__metrics": "both", "agent__logFormat": "json"},
+        "observability.metrics is both, which is written into lines in JSON, and agent.logFormat is text",
+    ),
+    (
+        {"observability__metrics": "emf", "observability__scrapeAnnotations": True},
+        {"observability__metrics": "both", "observability__scrapeAnnotations": True},
+        "observability.scrapeAnnotations is true and observability.metrics is emf",
+    ),
+    (
+        {"observability__metrics": "none", "observability__podMonitor": {"enabled": True}},
+        {"observability__metrics": "prometheus", "observability__podMonitor": {"enabled": True}},
+        "observability.podMonitor.enabled is true and observability.metrics is none",
     ),
     ({"runtime__hungSeconds": 59}, {"runtime__hungSeconds": 60}, "runtime.hungSeconds (59) must be 0 for never or at"),
     ({"runtime__hungSeconds": 1}, {"runtime__hungSeconds": 0}, "runtime.hungSeconds (1) must be 0 for never or at"),

@@ -31,6 +31,7 @@ def shown(*jobs: Job, is_terminal: bool = False, time: FakeTime | None = None) -
         (running(0.404), "running 40% · KSampler"),
         (running(7.0), "running 100% · KSampler"),
         (running(0.0, message="fetching inputs"), "fetching inputs"),
+        (running(0.01, message="loading model"), "loading model"),
         (running(1.0, message="uploading"), "uploading"),
         (job(Status.CANCELING), "canceling"),
         (succeeded(), "done"),

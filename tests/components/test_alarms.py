@@ -8,7 +8,8 @@ from components.alarms import FUNCTIONS, NOTICES, SPEND, TOPICS, Alarm, alarms, 
 from tests.components.example import CONFIG, as_text, stack
 from tests.support.engine import ROOT, Engine, evaluate
 
-ROWS = alarms(stack())
+EVERYTHING = stack(agent={"image": "registry.example/agent:1", "metrics": "both"})
+ROWS = alarms(EVERYTHING)
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 
 
@@ -25,10 +26,10 @@ def placed() -> Engine:
 def test_the_runbook_has_a_section_for_each_alarm_and_no_other() -> None:
     found = re.findall(r"^## (\S+)$", RUNBOOK, re.MULTILINE)
     assert len(found) == len(set(found))
-    assert set(found) == sections(stack())
+    assert set(found) == sections(EVERYTHING)
 
 
-@pytest.mark.parametrize("section", sorted(sections(stack())))
+@pytest.mark.parametrize("section", sorted(sections(EVERYTHING)))
 def test_a_section_says_what_it_means_and_what_to_do_first(section: str) -> None:
     text = RUNBOOK.split(f"## {section}\n")[1].split("\n## ")[0]
     assert text.startswith("**Means**: ")
@@ -42,7 +43,7 @@ def test_an_alarm_leads_to_its_section() -> None:
 
 
 def test_no_two_alarms_have_one_name() -> None:
-    assert len({row.key for row in ROWS}) == len(ROWS) == 3 * 2 + 1 + 2 * len(FUNCTIONS) + len(TOPICS)
+    assert len({row.key for row in ROWS}) == len(ROWS) == 4 * 2 + 1 + 2 * len(FUNCTIONS) + len(TOPICS)
 
 
 def test_what_is_watched_is_what_the_program_places(placed: Engine) -> None:
@@ -78,6 +79,11 @@ def test_a_given_up_job_is_noticed_even_when_its_message_is_taken_at_once() -> N
     assert row.threshold == 1
 
 
+def test_jobs_that_fail_are_watched_only_where_the_agents_write_it() -> None:
+    assert of("jobs-fail", "sdxl").expression == "IF(closed >= 5 AND failed * 2 >= closed, 1, 0)"
+    assert not [row for row in alarms(stack()) if row.section == "jobs-fail"]
+
+
 def test_bounds_are_the_settings() -> None:
     settings = stack(observability={"oldest_job_s": 77, "api_faults": 9})
     found = {row.section: row.threshold for row in alarms(settings)}
@@ -85,7 +91,7 @@ def test_bounds_are_the_settings() -> None:
 
 
 def test_spending_is_told_before_and_when_the_budget_is_used_up() -> None:
-    assert SPEND in sections(stack())
+    assert SPEND in sections(EVERYTHING)
     assert {(notice.percent, notice.kind) for notice in NOTICES} == {
         (80, "ACTUAL"),
         (100, "ACTUAL"),

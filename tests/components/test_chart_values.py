@@ -6,7 +6,7 @@ import pytest
 
 from components.chart_values import RuntimeAddresses, image_values, values_for
 from components.settings import Settings
-from components.settings_cluster import KubernetesSettings
+from components.settings_cluster import ClusterSettings, KubernetesSettings
 from components.settings_platform import StorageSettings
 from components.settings_runtimes import AgentSettings, CopySettings, ModelSettings, RuntimeSettings
 from local.helm import CHART, render
@@ -48,6 +48,8 @@ def test_every_setting_of_a_runtime_reaches_its_value() -> None:
             "image": {"repository": "registry.example/agent", "tag": "2", "digest": ""},
             "healthPort": 8081,
             "logLevel": "INFO",
+            "logFormat": "json",
+            "restartsPod": True,
         },
         "job": {
             "timeoutSeconds": 600,
@@ -65,7 +67,27 @@ def test_every_setting_of_a_runtime_reaches_its_value() -> None:
             "resultsTopicArn": ADDRESSES.results_topic_arn,
         },
         "aws": {"region": "us-west-2", "endpointUrl": ""},
+        "observability": {
+            "metrics": "prometheus",
+            "scrapeAnnotations": False,
+            "podMonitor": {"enabled": False},
+            "otlpEndpoint": "",
+        },
         "terminationGracePeriodSeconds": 720,
+    }
+
+
+@pytest.mark.parametrize(
+    ("scrape", "annotations", "monitor"), [("annotations", True, False), ("pod_monitor", False, True)]
+)
+def test_what_a_person_wants_to_see_reaches_its_values(scrape: str, *, annotations: bool, monitor: bool) -> None:
+    agent = dataclasses.replace(SETTINGS.agent, scrape=scrape, metrics="both", traces_url="http://collector:4318")
+    seen = values_for(dataclasses.replace(SETTINGS, agent=agent), RUNTIME, ADDRESSES)["observability"]
+    assert seen == {
+        "metrics": "both",
+        "scrapeAnnotations": annotations,
+        "podMonitor": {"enabled": monitor},
+        "otlpEndpoint": "http://collector:4318",
     }
 
 
@@ -84,6 +106,14 @@ DIGEST = "sha256:" + "0" * 64
 )
 def test_an_image_falls_into_its_parts(image: str, repository: str, tag: str, digest: str) -> None:
     assert image_values(image) == {"repository": repository, "tag": tag, "digest": digest}
+
+
+def test_pods_start_anew_as_a_whole_where_the_stacks_own_kubernetes_can() -> None:
+    older = dataclasses.replace(SETTINGS, cluster=ClusterSettings(version="1.35"))
+    newer = dataclasses.replace(SETTINGS, cluster=ClusterSettings(version="1.37"))
+    existing = dataclasses.replace(newer, kubernetes=KubernetesSettings(context="work"))
+    asked = [values_for(each, RUNTIME, ADDRESSES)["agent"]["restartsPod"] for each in (older, newer, existing)]
+    assert asked == [False, True, False]
 
 
 def test_a_runtime_runs_on_the_nodes_of_its_pool_where_the_stack_makes_them() -> None:

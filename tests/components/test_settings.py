@@ -146,6 +146,15 @@ REFUSED = [
         {"agent": AGENT | {"log_level": "info"}},
         "sd-async:agent.log_level: info is none of DEBUG, INFO, WARNING, ERROR.",
     ),
+    (
+        {"agent": AGENT | {"metrics": "emf", "log_format": "text"}},
+        "sd-async:agent.metrics: emf are members of lines in JSON and agent.log_format is text; choose json",
+    ),
+    (
+        {"agent": AGENT | {"metrics": "none", "scrape": "annotations"}},
+        "sd-async:agent.scrape: annotations leads Prometheus to /metrics, which agent.metrics none does not serve",
+    ),
+    ({"agent": AGENT | {"traces_url": "collector:4318"}}, "sd-async:agent.traces_url: collector:4318 is no address"),
     ({"api": {"architecture": "arm"}}, "sd-async:api.architecture: arm is none of arm64, x86_64, host."),
     ({"api": {"architecture": "host"}}, "sd-async:api.architecture: host is for local mode, which sets endpoint_url"),
     ({"api": {"python": 3.13}}, "sd-async:api.python: 3.13 is none of 3.12, 3.13, 3.14."),
@@ -192,6 +201,8 @@ def test_a_wrong_value_is_refused_by_key_value_bound_and_way_out(sections: dict[
     "sections",
     [
         {"agent": AGENT | {"lease_s": 15}},
+        {"agent": AGENT | {"metrics": "emf"}},
+        {"agent": AGENT | {"metrics": "both", "scrape": "pod_monitor", "traces_url": "http://collector:4318"}},
         {"runtimes": [RUNTIME | {"scaling": {"min_replicas": 2, "max_replicas": 2}}]},
         {"runtimes": [RUNTIME | {"job_timeout_s": limits.MAX_TIMEOUT_S}]},
         {"runtimes": [RUNTIME, RUNTIME | {"name": "other"}]},

@@ -35,12 +35,12 @@ def test_a_v1alpha2_body_is_read_as_the_sample_reads_it() -> None:
     )
 
 
-def test_a_v1alpha1_body_is_read_as_the_sample_reads_it_and_its_own_keys_are_taken_out() -> None:
+def test_a_v1alpha1_body_is_read_as_the_sample_reads_it_and_only_the_checkpoint_stays_of_its_own_keys() -> None:
     before = repr(V1)
     assert parse_v1alpha1(V1) == AlphaJob(
         runtime="r",
         type=JobType.TEXT_TO_IMAGE,
-        input={"prompt": "cat", "alwayson_scripts": {"controlnet": {"args": []}}},
+        input={"prompt": "cat", "alwayson_scripts": {"sd_model_checkpoint": "r", "controlnet": {"args": []}}},
         output_prefix="p",
         client_id="t-1",
     )

@@ -24,6 +24,7 @@ CONTRACT = [
     "results",
     "states",
     "times",
+    "traces",
 ]
 
 

@@ -73,6 +73,7 @@ RECORDS = st.builds(
     phases=st.builds(Phases, fetch_ms=st.none() | COUNTS, store_ms=st.none() | COUNTS),
     outputs=st.lists(OUTPUTS, max_size=3),
     error=st.none() | ERRORS,
+    trace=st.none() | TEXT,
     waiting=TEXT,
 )
 MESSAGES = st.builds(
@@ -108,6 +109,7 @@ RESULTS = st.builds(
     attempts=COUNTS,
     created_at_ms=MS,
     completed_at_ms=MS,
+    trace=st.none() | TEXT,
 )
 
 

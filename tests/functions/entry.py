@@ -8,6 +8,6 @@ with pytest.MonkeyPatch.context() as _environment:
     for _name, _value in ENVIRONMENT.items():
         _environment.setenv(_name, _value)
     from functions import dead_letter, outbox
-    from functions.api.handler import STATUS_OF, Api, owner_of
+    from functions.api.handler import STATUS_OF, Api, owner_of, trace_of
 
-__all__ = ["STATUS_OF", "Api", "dead_letter", "outbox", "owner_of"]
+__all__ = ["STATUS_OF", "Api", "dead_letter", "outbox", "owner_of", "trace_of"]

@@ -19,7 +19,7 @@ ENDED: dict[str, Any] = {
     "attempt": 2,
     "started_at_ms": NOW_MS + 1500,
     "completed_at_ms": NOW_MS + 9000,
-    "phases": Phases(fetch_ms=20, execution_ms=7000, store_ms=300),
+    "phases": Phases(fetch_ms=20, load_ms=4000, execution_ms=7000, store_ms=300),
     "progress": Progress(value=0.9, nodes_done=7, nodes_total=7),
     "outputs": [OUTPUT],
 }
@@ -54,6 +54,7 @@ def test_an_ended_job_shows_its_attempts_and_the_time_of_each_phase(caller: Call
     assert body["metrics"] == {
         "queue_ms": 1500,
         "fetch_ms": 20,
+        "load_ms": 4000,
         "execution_ms": 7000,
         "store_ms": 300,
         "total_ms": 9000,
@@ -63,6 +64,21 @@ def test_an_ended_job_shows_its_attempts_and_the_time_of_each_phase(caller: Call
     assert body["started_at"] == "2027-01-15T08:00:01.500Z"
     assert body["completed_at"] == "2027-01-15T08:00:09.000Z"
     assert body["progress"]["value"] == 1.0, "the last heartbeat came before the end"
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, "It is in the queue, and no agent has taken it yet."),
+        ({"outbox": "pending"}, "It is recorded and on its way to the queue."),
+        ({"waiting": "The runtime does not answer."}, "The runtime does not answer."),
+        ({"status": Status.RUNNING, "waiting": ""}, None),
+        (ENDED, None),
+    ],
+)
+def test_a_job_says_why_it_waits_for_as_long_as_it_does(caller: Caller, changes: Any, why: str | None) -> None:
+    caller.store.hold([record_of(JOB_ID, **({"outbox": None} | changes))])
+    assert caller.get(JOB_ID).body["waiting"] == why
 
 
 def test_a_waiting_job_has_no_times_yet(caller: Caller) -> None:

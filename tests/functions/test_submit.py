@@ -77,12 +77,6 @@ def test_the_context_comes_back_as_it_was_sent(caller: Caller) -> None:
     assert caller.get(FIRST).body["context"] == JOB["context"]
 
 
-def test_the_callers_trace_travels_with_the_job(caller: Caller) -> None:
-    caller.post(JOB, headers={"X-Amzn-Trace-Id": "Root=1-2-3"})
-
-    assert only_message(caller).trace == "Root=1-2-3"
-
-
 def test_a_job_too_large_for_a_message_travels_by_its_address(caller: Caller) -> None:
     graph = WORKFLOW | {"1": {"class_type": "CLIPTextEncode", "inputs": {"text": "x" * MAX_MESSAGE_BYTES}}}
 
@@ -286,4 +280,5 @@ def test_v1alpha1_answers_200_and_the_runtime_gets_the_body_without_the_queues_k
     }
     message = only_message(caller)
     assert (message.runtime, message.type, message.form) == ("a1111", "text-to-image", "v1alpha1")
-    assert message.input == {"prompt": "a red fox", "alwayson_scripts": {"controlnet": {"args": []}}}
+    scripts = {"sd_model_checkpoint": "a1111", "controlnet": {"args": []}}
+    assert message.input == {"prompt": "a red fox", "alwayson_scripts": scripts}, "the agent knows the checkpoints"

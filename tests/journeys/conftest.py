@@ -32,7 +32,13 @@ def _stage() -> Iterator[Stage]:
                 "type": "comfyui",
                 "image": "sd-async/comfyui:test",
                 "scaling": {"max_replicas": 2, "polling_interval_s": 1, "cooldown_s": 300},
-            }
+            },
+            {
+                "name": "webui",
+                "type": "a1111",
+                "image": "sd-async/a1111:test",
+                "scaling": {"max_replicas": 1, "polling_interval_s": 1, "cooldown_s": 300},
+            },
         ],
         "sd-async:agent": {
             "image": "sd-async/agent:test",

@@ -85,6 +85,21 @@ def test_an_agent_killed_in_mid_job_loses_nothing(stage: Stage) -> None:
     assert len(stage.results.of(done.id)) == 1
 
 
+def test_an_agent_killed_while_it_settles_loses_nothing(stage: Stage) -> None:
+    """AWS does not answer when the picture is made, so that the kill meets a call of the settling."""
+    job = stage.client.submit(graphs.request(graphs.slow(2)))
+    pod, before = owner_of(stage, job.id), stage.network.refused
+    with stage.network.failing(503):
+        time.sleep(3)
+        pod.agent.child.kill()
+    assert stage.network.refused > before
+    done = ended(stage, job.id)
+    assert done.status is Status.SUCCEEDED, done.error
+    assert done.attempts == 2, "nothing of the first attempt was recorded"
+    time.sleep(LEASE_S)  # long enough for a second result, if there were one
+    assert len({tuple(result.image_url) for result in stage.results.of(done.id)}) == 1
+
+
 def test_an_agent_and_its_runtime_killed_in_mid_job_lose_nothing(stage: Stage) -> None:
     job = stage.client.submit(graphs.request(graphs.slow(4)))
     pod = owner_of(stage, job.id)

@@ -3,7 +3,7 @@
 import json
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +189,23 @@ def test_a_container_that_ran_long_enough_comes_back_at_once(room: Room) -> None
         pods.tick()
         assert pod.agent.child is not dead
         room.clock.now_s += BACKOFF_RESET_S
+
+
+def test_a_runtime_that_its_agent_gave_up_starts_anew_with_it_once(room: Room) -> None:
+    pods = room.pods(python("raise SystemExit(3)"), runtime=lambda _address: sleeper())
+    pods.template = replace(pods.template, restarting_codes=frozenset({3}))
+    pods.scale(1)
+    [pod] = pods.pods
+    assert pod.runtime is not None
+    hung = pod.runtime.child
+    room.tick_until(pods, lambda: hung.exit_code() is not None, "the runtime to end")
+    new, agent = pod.runtime.child, pod.agent.child
+    assert new is not hung
+    room.clock.now_s += 1
+    until(lambda: agent.exit_code() == 3, "the new agent to end")
+    pods.template = replace(pods.template, restarting_codes=frozenset())
+    pods.tick()
+    assert pod.runtime.child is new, "the next agent ended for another reason"
 
 
 def test_only_what_ended_is_started_again(room: Room) -> None:

@@ -47,7 +47,8 @@ def test_the_v1alpha2_body_is_the_text_to_image_workflow_for_the_runtime_sd15() 
 
 def test_the_readme_names_every_example() -> None:
     text = (EXAMPLES / "README.md").read_text()
-    missing = [path.name for path in (*WORKFLOWS, *EXAMPLES.glob("*.json")) if path.name not in text]
+    paths = [path.relative_to(EXAMPLES) for path in EXAMPLES.rglob("*.json")]
+    missing = [path for path in paths if f"`{path}`" not in text]
     assert missing == []
 
 

@@ -3,6 +3,7 @@
 Every fake has `faults`: what its next calls raise, by method name, one per call.
 """
 
+import asyncio
 import itertools
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -12,11 +13,10 @@ from pathlib import Path
 import msgspec
 
 from agent.errors import BadFileError, LeaseLostError
-from agent.ports import Artifact, Claim, Delivery, Ending, Report, Work
+from agent.ports import LOADING, NOTHING, Artifact, Claim, Claiming, Clock, Delivery, Ending, Report, Work
 from sd_async.contract.jobs import Progress
 from sd_async.contract.records import Record, from_item, to_item
 from sd_async.contract.states import FINAL, Status
-from tests.support.clock import FakeClock
 
 
 class Faults:
@@ -46,7 +46,7 @@ class _Message:
 class FakeQueue:
     """SQS: visibility, receive counts, a dead-letter queue."""
 
-    def __init__(self, clock: FakeClock, *, visibility_s: int = 60, max_receives: int = 5) -> None:
+    def __init__(self, clock: Clock, *, visibility_s: int = 60, max_receives: int = 5) -> None:
         self.faults = Faults()
         self.dead: list[str] = []
         self.deleted: list[str] = []
@@ -64,14 +64,17 @@ class FakeQueue:
         """Seconds until each message is visible, 0 for those that are."""
         return [max(message.visible_at_ms - self._clock.now_ms(), 0) / 1000 for message in self._messages]
 
-    async def receive(self, wait_s: int) -> Delivery | None:
+    async def receive(self, wait_s: int, most: int) -> Sequence[Delivery]:
         self.faults.happen("receive")
         until_s = self._clock.monotonic_s() + wait_s
         while (message := self._next_visible()) is None:
             if self._clock.monotonic_s() >= until_s:
-                return None
+                return []
             await self._clock.sleep(1)
-        return self._delivered(message)
+        found = [self._delivered(message)]
+        while len(found) < most and (message := self._next_visible()) is not None:
+            found.append(self._delivered(message))
+        return found
 
     async def extend(self, delivery: Delivery, visibility_s: int) -> bool:
         self.faults.happen("extend")
@@ -129,14 +132,16 @@ class FakeStore:
         return True
 
     async def claim(
-        self, seen: Record, *, agent: str, message_id: str, now_ms: int, lease_until_ms: int
-    ) -> Record | None:
+        self, job_id: str, seen: Status, *, agent: str, message_id: str, now_ms: int, lease_until_ms: int
+    ) -> Claiming:
         self.faults.happen("claim")
-        record = self.records[seen.id]
+        record = self.records.get(job_id)
+        if record is None:
+            return Claiming(is_granted=False, record=None)
         has_ended = record.status is not Status.QUEUED and (record.lease_until_ms or 0) < now_ms
-        if record.status is not seen.status or not (record.status is Status.QUEUED or has_ended):
-            return None
-        return self._write(
+        if record.status is not seen or not (record.status is Status.QUEUED or has_ended):
+            return Claiming(is_granted=False, record=record)
+        claimed = self._write(
             record,
             status=Status.CANCELING if record.status is Status.CANCELING else Status.RUNNING,
             attempt=record.attempt + 1,
@@ -148,6 +153,7 @@ class FakeStore:
             waiting="",
             progress=Progress(),
         )
+        return Claiming(is_granted=True, record=claimed)
 
     async def beat(self, claim: Claim, *, now_ms: int, lease_until_ms: int, progress: Progress) -> Status:
         self.faults.happen("beat")
@@ -230,7 +236,9 @@ class FakeFiles:
             raise BadFileError(f"The file has {len(self.at[url])} bytes; at most {max_bytes} are taken.")
         return target.write_bytes(self.at[url])  # noqa: ASYNC240 - a few bytes of a test
 
-    async def put(self, key: str, chunks: AsyncIterator[bytes], content_type: str) -> int:
+    async def put(
+        self, key: str, chunks: AsyncIterator[bytes], content_type: str, metadata: Mapping[str, str] = NOTHING
+    ) -> int:
         self.faults.happen("put")
         body = b"".join([chunk async for chunk in chunks])
         self.stored[key] = (body, content_type)
@@ -242,16 +250,26 @@ PICTURE = Artifact("ComfyUI_00001_.png", "image", "image/png", "9", b"a picture"
 
 @dataclass
 class FakeBackend:
-    """A runtime that works for `run_s` and then gives `made`."""
+    """A runtime that reads its model for `load_s`, works for `run_s` and then gives `made`, one work at a time.
 
-    clock: FakeClock
+    They run in the order in which they came. started: works handed over. spans: from when to when each one ran, on the
+    clock. broken: what the run of that id raises.
+    """
+
+    clock: Clock
     run_s: float = 10.0
+    load_s: float = 0.0
     made: Sequence[Artifact] = (PICTURE,)
     is_up: bool = True
+    depth: int = 1
+    freed: int = 0
     faults: Faults = field(default_factory=Faults)
+    broken: Mapping[str, Exception] = field(default_factory=dict)
     started: list[Work] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     received: dict[str, bytes] = field(default_factory=dict)
+    spans: list[tuple[float, float]] = field(default_factory=list)
+    gpu: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def ready(self) -> bool:
         return self.is_up
@@ -259,13 +277,24 @@ class FakeBackend:
     async def reset(self) -> None:
         return
 
+    async def free(self) -> None:
+        self.freed += 1
+
     async def run(self, work: Work, report: Report) -> Sequence[Artifact]:
         self.started.append(work)
         self.received = {name: path.read_bytes() for name, path in work.files.items()}
         try:
-            report(Progress(value=0.25, nodes_done=1, nodes_total=4))
-            await self.clock.sleep(self.run_s)
-            self.faults.happen("run")
+            async with self.gpu:
+                began_s = self.clock.monotonic_s()
+                if self.load_s:
+                    report(Progress(message=LOADING))
+                    await self.clock.sleep(self.load_s)
+                report(Progress(value=0.25, nodes_done=1, nodes_total=4))
+                await self.clock.sleep(self.run_s)
+                self.spans.append((began_s, self.clock.monotonic_s()))
+                if error := self.broken.get(work.run_id):
+                    self.faults.add("run", error)
+                self.faults.happen("run")
         except BaseException:
             self.stopped.append(work.run_id)
             raise

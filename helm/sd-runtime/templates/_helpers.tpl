@@ -65,11 +65,19 @@ runAsGroup: 65532
   (list "SD_LEASE_S" (int .Values.job.leaseSeconds))
   (list "SD_MAX_ATTEMPTS" (int .Values.job.maxAttempts))
   (list "SD_GRACE_PERIOD_S" (int .Values.terminationGracePeriodSeconds))
+  (list "SD_JOBS_AHEAD" (int .Values.agent.jobsAhead))
+  (list "SD_HUNG_AFTER_S" (int .Values.runtime.stuckSeconds))
+  (list "SD_LEAST_FREE_MIB" (int .Values.runtime.leastFreeMib))
   (list "SD_RETENTION_DAYS" (int .Values.job.retentionDays))
   (list "SD_HEALTH_PORT" (int .Values.agent.healthPort))
   (list "SD_LOG_LEVEL" .Values.agent.logLevel)
+  (list "SD_LOG_FORMAT" .Values.agent.logFormat)
+  (list "SD_METRICS" .Values.observability.metrics)
   (list "AWS_REGION" .Values.aws.region)
 }}
+{{- if .Values.agent.sharedOutput }}
+{{- $env = append $env (list "SD_OUTPUT_FOLDER" "/runtime-output") }}
+{{- end }}
 {{- with .Values.aws.endpointUrl }}
 {{- $env = append $env (list "AWS_ENDPOINT_URL" .) }}
 {{- end }}

@@ -17,7 +17,8 @@ httpGet:
 {{- $args = concat $args (list "--extra-model-paths-config" "/model-paths/extra_model_paths.yaml") }}
 {{- end }}
 {{- else }}
-{{- $args = list "--listen" "--port" $port "--api" "--skip-prepare-environment" "--no-download-sd-model" "--data-dir" "/data" }}
+{{- /* Without its page: the API is there from the start, and a stopped one ends only after the jobs it holds. */}}
+{{- $args = list "--listen" "--port" $port "--api" "--nowebui" "--skip-prepare-environment" "--no-download-sd-model" "--data-dir" "/data" }}
 {{- if ne .Values.models.mode "image" }}
 {{- $folders := .Values.models.folders }}
 {{- range $pair := list

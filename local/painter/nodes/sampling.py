@@ -6,8 +6,8 @@ import numpy as np
 
 from local.painter.nodes.spec import MAX_SEED, Input, NodeClass, integer, number
 from local.painter.pictures.brief import Brief
-from local.painter.pictures.paint import caption_of, paint, preview_of
-from local.painter.values import Latent, Mask, Pixels
+from local.painter.pictures.paint import blended, caption_of, paint, preview_of
+from local.painter.values import Latent
 from local.painter.work import Result, Work
 
 SAMPLERS = (
@@ -61,21 +61,12 @@ def _sampled(work: Work, latent: Latent, inputs: dict[str, Any], seed: int, step
     for index, brief in enumerate(briefs):
         work.interrupt.check()
         source = None if latent.art is None else latent.art[index]
-        art.append(_blended(source, paint(brief), denoise, None if mask is None else mask[index]))
+        art.append(blended(source, paint(brief), denoise, None if mask is None else mask[index]))
     captions = tuple(
         caption_of(brief, None if mask is None or latent.art is None else mask[index])
         for index, brief in enumerate(briefs)
     )
     return Latent(latent.width, latent.height, latent.batch, np.stack(art), latent.mask, captions)
-
-
-def _blended(source: Pixels | None, painted: Pixels, denoise: float, mask: Mask | None) -> Pixels:
-    """Painted over the source by `denoise`, inside the mask only; without a source all is painted."""
-    if source is None:
-        return painted
-    weight = np.float32(denoise) if mask is None else denoise * mask[..., None]
-    mixed = source + (painted.astype(np.float32) - source) * weight
-    return np.rint(mixed).astype(np.uint8)
 
 
 def _ksampler(work: Work, **inputs: Any) -> Result:

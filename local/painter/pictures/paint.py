@@ -31,6 +31,15 @@ def paint(brief: Brief) -> Pixels:
     return np.rint(np.clip(canvas.rgb, 0, 1) * 255).astype(np.uint8)
 
 
+def blended(source: Pixels | None, painted: Pixels, denoise: float, mask: NDArray[np.float32] | None) -> Pixels:
+    """Painted over the source by `denoise`, inside the mask only; without a source all is painted."""
+    if source is None:
+        return painted
+    weight = np.float32(denoise) if mask is None else denoise * mask[..., None]
+    mixed = source + (painted.astype(np.float32) - source) * weight
+    return np.rint(mixed).astype(np.uint8)
+
+
 def preview_of(brief: Brief) -> Callable[[int], Pixels]:
     """The picture as it looks after so many steps, small: noise at first, then more and more itself."""
     scale = min(1.0, PREVIEW_SIDE / max(brief.width, brief.height))

@@ -1,0 +1,139 @@
+"""A job's inputs, checked and on disk before its turn comes."""
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Never
+
+from agent.config import Config
+from agent.core import limits
+from agent.core.content import HEAD_BYTES, Content, contents_of, expected
+from agent.core.images import addresses
+from agent.core.plan import check_message
+from agent.errors import BadFileError, InvalidJobError, JobTimeoutError
+from agent.ports import Clock, Files, Source
+from agent.race import first_of
+from sd_async.contract.errors import ContractError
+from sd_async.contract.jobs import JobType, Runtime
+from sd_async.contract.messages import JobMessage, decode_message
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """message: whole, and allowed. files: its input files by name."""
+
+    message: JobMessage
+    files: Mapping[str, Path]
+
+
+class Fetching:
+    """Begins at once. What goes wrong is told to whoever asks for the result, who may do so more than once."""
+
+    def __init__(
+        self, config: Config, clock: Clock, files: Files, sources: Mapping[str, Source], message: JobMessage
+    ) -> None:
+        self.span_ns: tuple[int, int] | None = None
+        self.took_s = 0.0
+        self._config = config
+        self._clock = clock
+        self._files = files
+        self._sources = sources
+        self._message = message
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._task = asyncio.create_task(self._in_time())
+
+    @property
+    def is_over(self) -> bool:
+        return self._task.done()
+
+    def when_over(self, call: Callable[[], None]) -> None:
+        self._task.add_done_callback(lambda _: call())
+
+    async def result(self) -> Inputs:
+        """Raises: JobError, TransientError, FatalError."""
+        return await asyncio.shield(self._task)
+
+    async def dropped(self) -> None:
+        """Nothing of it is left, neither at work nor on disk."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        if not self._task.cancelled():
+            self._task.exception()  # whoever had no use for the inputs has none for what went wrong either
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    async def _in_time(self) -> Inputs:
+        began_s, began_ns = self._clock.monotonic_s(), self._clock.now_ns()
+        try:
+            return await first_of(self._fetched(), self._deadline()) if self._has_any() else await self._fetched()
+        finally:
+            self.took_s, self.span_ns = self._clock.monotonic_s() - began_s, (began_ns, self._clock.now_ns())
+
+    def _has_any(self) -> bool:
+        return self._message.input is None or bool(_urls(self._message))
+
+    async def _fetched(self) -> Inputs:
+        message = await self._whole()
+        config = self._config
+        check_message(
+            message,
+            config.runtime_name,
+            Runtime(type=config.runtime_type, timeout_seconds=config.job_timeout_s),
+            buckets=config.file_buckets,
+            input_bucket=config.input_bucket,
+        )
+        files: dict[str, Path] = {}
+        for index, (name, url) in enumerate(_urls(message).items()):
+            target = self._place() / f"file-{index}"
+            try:
+                await self._sources[url.partition("://")[0].lower()].fetch(url, target, limits.MAX_FILE_BYTES)
+                _check_content(name, target, message)
+            except BadFileError as error:
+                # A picture that is named by its address is told without its query, which may be a signature.
+                raise BadFileError(f"files.{name.partition('?')[0]}: {error.message}") from error
+            files[name] = target
+        return Inputs(message, files)
+
+    async def _whole(self) -> JobMessage:
+        if self._message.input is not None or not self._message.input_ref:
+            return self._message
+        reference, target = self._message.input_ref, self._place() / "job.json"
+        if not reference.startswith(f"s3://{self._config.input_bucket}/"):
+            raise BadFileError(f"The job's input lies at `{reference}`, outside the input bucket.")
+        await self._files.fetch(reference, target, limits.MAX_MESSAGE_BYTES)
+        try:
+            whole = decode_message(target.read_bytes())
+        except ContractError as problem:
+            raise InvalidJobError(problem) from problem
+        if not isinstance(whole, JobMessage) or whole.id != self._message.id:
+            raise BadFileError(f"The document at `{reference}` is not this job's.")
+        return whole
+
+    async def _deadline(self) -> Never:
+        timeout_s = self._message.timeout_seconds
+        await self._clock.sleep(timeout_s)
+        raise JobTimeoutError(f"The job's files did not arrive within its {timeout_s} s.")
+
+    def _place(self) -> Path:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="sd-async-")
+        return Path(self._folder.name)
+
+
+def _urls(message: JobMessage) -> dict[str, str]:
+    """Input files by name, those among them that the payload names by their address."""
+    return {**message.files, **addresses(message.input or {})}
+
+
+def _check_content(name: str, path: Path, message: JobMessage) -> None:
+    """A page that says "sign in" with 200 is no picture, and the runtime's own words for that help nobody."""
+    # What another runtime's body names is always a picture, by whatever address.
+    is_graph = message.type is JobType.WORKFLOW
+    wanted = expected(name, message.input or {}) if is_graph else frozenset({Content.IMAGE})
+    with path.open("rb") as file:
+        found = contents_of(file.read(HEAD_BYTES))
+    if wanted and not wanted & found:
+        said = "an " + " or ".join(sorted(found)) if found else "neither image, video nor audio"
+        raise BadFileError(f"It should be {' or '.join(sorted(wanted))}, and by its first bytes it is {said}.")

@@ -1,0 +1,70 @@
+"""Puts the observers around a worker's ports: health, metrics, and traces where somebody asks for them."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+
+from agent import health
+from agent.config import Config
+from agent.health import State
+from agent.ports import Ports, TellsGpuMemory
+from agent.telemetry import METRICS
+from agent.telemetry.busy import WatchedBackend
+from agent.telemetry.closing import LISTENERS, Listener
+from agent.telemetry.emf import Emf
+from agent.telemetry.scrape import page_of
+from agent.watch import Watched
+from sd_async import __version__
+
+
+@contextlib.asynccontextmanager
+async def observing(config: Config, ports: Ports, stop: asyncio.Event) -> AsyncIterator[Ports]:
+    """The ports for the worker, until whose end `/livez`, `/readyz` and `/metrics` are served. Raises: ConfigError."""
+    METRICS.about(version=__version__, runtime=config.runtime_name, runtime_type=config.runtime_type)
+    backend = WatchedBackend(ports.backend, METRICS.busy, METRICS.ran_out_of_memory)
+
+    async def state() -> State:
+        if stop.is_set():
+            return State.DRAINING
+        if await backend.ready():
+            return State.READY
+        return State.RUNTIME_GONE if backend.has_answered else State.STARTING
+
+    # asked of the one inside, as the one around it is a Backend and nothing more
+    inside = ports.backend.inside if isinstance(ports.backend, Watched) else ports.backend
+    memory = inside.gpu_memory if isinstance(inside, TellsGpuMemory) else None
+    page = page_of(METRICS, state, memory) if config.is_scraped else None
+    with _listening(config):
+        async with health.serving(config.pod_ip, config.health_port, state, page):
+            yield replace(ports, backend=backend)
+
+
+@contextlib.contextmanager
+def _listening(config: Config) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        stack.callback(LISTENERS.clear)
+        LISTENERS[:] = [METRICS.closed]
+        if config.is_emf:
+            LISTENERS.append(Emf(config.queue_url))
+        if config.otlp_endpoint is not None:
+            LISTENERS.append(_spans(config, config.otlp_endpoint, stack))
+        yield
+
+
+def _spans(config: Config, endpoint: str, stack: contextlib.ExitStack) -> Listener:
+    # 2 MB, for those who have a collector
+    from agent.telemetry.otlp import OtlpJsonExporter  # noqa: PLC0415
+    from agent.telemetry.traces import Spans  # noqa: PLC0415
+
+    about = {
+        "service.name": "sd-async-agent",
+        "service.version": __version__,
+        "service.instance.id": config.agent_id,
+        "cloud.provider": "aws",
+        "cloud.region": config.region,
+        "sd_async.runtime": config.runtime_name,
+    }
+    spans = Spans(OtlpJsonExporter(endpoint, METRICS.exported), about, config.queue_url, __version__)
+    stack.callback(spans.close)
+    return spans

@@ -1,0 +1,1 @@
+"""The painter in the manners of AUTOMATIC1111's web UI: one lock, answers that are results, silent replacements."""

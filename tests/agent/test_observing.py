@@ -1,0 +1,122 @@
+"""The observers around a worker: what they add, what they leave alone, and that they are gone afterwards."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from agent import telemetry
+from agent.config import Config
+from agent.observing import observing
+from agent.telemetry.closing import LISTENERS
+from agent.worker import Worker
+from local.processes import free_port
+from tests.agent.closings import MARKS, line, value
+from tests.agent.collector import collecting
+from tests.agent.said import saying
+from tests.agent.scenario import CONFIG, Scenario, in_loop
+
+ROOT = Path(__file__).parents[2]
+
+
+def config(**changes: Any) -> Config:
+    return replace(CONFIG, health_port=free_port(), **changes)
+
+
+async def asked(config: Config, path: str) -> httpx.Response:
+    async with httpx.AsyncClient() as client:
+        return await client.get(f"http://127.0.0.1:{config.health_port}{path}")
+
+
+@in_loop
+async def test_an_agents_states_are_told_by_name() -> None:
+    scene, mine = Scenario(), config()
+    scene.backend.is_up = False
+    told = []
+    async with observing(mine, scene.ports(scene.backend), scene.stop):
+        told.append((await asked(mine, "/readyz")).json()["state"])
+        scene.backend.is_up = True
+        told.append((await asked(mine, "/readyz")).json()["state"])
+        scene.backend.is_up = False
+        told.append((await asked(mine, "/readyz")).json()["state"])
+        scene.stop.set()
+        told.append((await asked(mine, "/readyz")).json()["state"])
+    assert told == ["starting", "ready", "runtime_gone", "draining"]
+
+
+@in_loop
+async def test_a_worker_behind_them_does_its_job_and_the_scrape_shows_it() -> None:
+    scene, mine = Scenario(), config()
+    await scene.submit()
+    outcome = {"outcome": "succeeded", "error": ""}
+    async with observing(mine, scene.ports(scene.backend), scene.stop) as ports:
+        before = (await asked(mine, "/metrics")).content
+        working = asyncio.create_task(Worker(mine, ports, scene.stop).run())
+        await scene.clock.advance(5)
+        during = (await asked(mine, "/metrics")).content
+        await scene.clock.advance(20)
+        after = (await asked(mine, "/metrics")).content
+        scene.stop.set()
+        await scene.clock.advance(30)
+        await working
+    assert value(during, "sd_agent_running_jobs") == 1
+    assert value(after, "sd_agent_running_jobs") == 0
+    count = value(after, "sd_agent_jobs_total", outcome)
+    assert count == (value(before, "sd_agent_jobs_total", outcome) or 0) + 1
+    assert value(after, "sd_agent_build_info", {"version": "0.1.0", "runtime": "comfy", "runtime_type": "comfyui"}) == 1
+
+
+@pytest.mark.parametrize(("metrics", "status"), [("prometheus", 200), ("both", 200), ("emf", 404), ("none", 404)])
+def test_metrics_are_served_only_where_they_are_wanted(metrics: str, status: int) -> None:
+    @in_loop
+    async def run() -> None:
+        scene, mine = Scenario(), config(metrics=metrics)
+        async with observing(mine, scene.ports(scene.backend), scene.stop):
+            assert (await asked(mine, "/metrics")).status_code == status
+
+    run()
+
+
+@pytest.mark.parametrize("metrics", ["prometheus", "both", "emf", "none"])
+def test_the_closing_line_carries_metrics_only_where_they_are_wanted(metrics: str) -> None:
+    @in_loop
+    async def run() -> None:
+        scene, mine = Scenario(), config(metrics=metrics)
+        async with observing(mine, scene.ports(scene.backend), scene.stop):
+            telemetry.close(line(), MARKS)
+
+    with saying() as stream:
+        run()
+    [closed] = [json.loads(text) for text in stream.getvalue().splitlines()]
+    assert ("_aws" in closed) == (metrics in {"both", "emf"})
+    assert (closed["claim_s"], closed["settle_s"], closed["receive_s"]) == (0.02, 0.04, None)
+    assert LISTENERS == [], "they are gone when the worker is"
+
+
+def test_spans_reach_the_collector_that_is_named_by_the_end_of_the_agent() -> None:
+    @in_loop
+    async def run(url: str) -> None:
+        scene, mine = Scenario(), config(otlp_endpoint=url)
+        async with observing(mine, scene.ports(scene.backend), scene.stop):
+            telemetry.close(line(), MARKS, f"00-{'5' * 32}-{'6' * 16}-01")
+
+    with saying() as stream, collecting() as collector:
+        run(collector.url)
+        assert set(collector.spans()) == {"process queue", *MARKS}
+        told = {
+            each.key: each.value.string_value for each in collector.requests()[0].resource_spans[0].resource.attributes
+        }
+    assert (told["service.instance.id"], told["sd_async.runtime"]) == ("comfy-0", "comfy")
+    assert json.loads(stream.getvalue())["trace_id"] == "5" * 32
+
+
+def test_without_a_collector_nothing_of_tracing_is_loaded() -> None:
+    code = "import sys, agent.__main__; print(*sorted(name for name in sys.modules if 'opentelemetry' in name))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []
