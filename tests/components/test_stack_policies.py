@@ -22,6 +22,7 @@ REASONS = {
     ("aws:kms/key:Key alarms", "kms:GenerateDataKey*"): "the SNS guide's own words for publishers; all make data keys",
     ("aws:kms/key:Key alarms", "*"): "in a key's own policy this is that key",
     ("aws:iam/rolePolicy:RolePolicy karpenter-read", "*"): "EC2's lists and prices know no resources; one region only",
+    ("aws:iam/rolePolicy:RolePolicy images", "*"): "ecr:GetAuthorizationToken knows no resource",
     ("aws:iam/rolePolicy:RolePolicy karpenter-identity", "*"): "iam:ListInstanceProfiles knows no resource",
 }
 # Findings of the checker that are none, each with its reason. Making instances takes several kinds of resources, which
