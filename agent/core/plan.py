@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.errors import InvalidJobError, WrongRuntimeError
-from sd_async.contract.checks import TYPES, check_context, check_files, check_input, check_not_others_input
+from sd_async.contract.checks import (
+    TYPES,
+    check_context,
+    check_files,
+    check_input,
+    check_not_others_input,
+    check_output,
+)
 from sd_async.contract.errors import ContractError
 from sd_async.contract.jobs import Runtime
 from sd_async.contract.messages import JobMessage
@@ -54,6 +61,7 @@ def check_message(
         check_input(message.input or {}, message.type)
         check_files(message.files, buckets)
         check_not_others_input(message.files, input_bucket)
+        check_output(message.output)
         check_context(message.context)
     except ContractError as problem:
         raise InvalidJobError(problem) from problem
