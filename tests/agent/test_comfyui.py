@@ -52,8 +52,18 @@ async def test_input_files_are_uploaded_under_names_of_this_attempt_and_the_grap
     await made_by(script, Work(JOB_ID, f"{JOB_ID}-1", graph, {"Pose & co.PNG": tmp_path / "a"}))
     name = f"sd-async-{JOB_ID}-1-0.png"
     assert script.uploads == {name: b"A"}
-    assert script.prompts[0]["prompt"]["1"]["inputs"] == {"image": name, "upload": "image", "n": 3}
+    sent = script.prompts[0]["prompt"]["1"]["inputs"]
+    assert sent == {"image": name, "upload": "image", "n": 3, "sd_async": f"{JOB_ID}-1"}
     assert graph["1"]["inputs"] == {"image": "Pose & co.PNG", "upload": "image", "n": 3}, "the client's stays as it was"
+
+
+@in_loop
+async def test_a_file_that_the_runtime_puts_into_a_folder_is_named_with_it(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"A")
+    graph = {"1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}}}
+    script = Script(upload=(200, {"name": "b (1).png", "subfolder": "c/d", "type": "input"}))
+    await made_by(script, Work(JOB_ID, "x", graph, {"a.png": tmp_path / "a"}))
+    assert script.prompts[0]["prompt"]["1"]["inputs"]["image"] == "c/d/b (1).png"
 
 
 @pytest.mark.parametrize(("status", "kind"), [(400, BadFileError), (413, BadFileError), (500, RuntimeFaultError)])

@@ -6,7 +6,9 @@ from typing import Any, NoReturn
 
 from agent.errors import (
     InvalidWorkflowError,
+    JobError,
     NodeFailedError,
+    OutOfMemoryError,
     RuntimeFaultError,
     RuntimeGoneError,
 )
@@ -17,6 +19,13 @@ _MAX_NODE_ERRORS_BYTES = 128 * 1024
 _MAX_MESSAGE_CHARS = 8 * 1024
 # DynamoDB numbers end at 1e126; ComfyUI's bounds include the largest float and infinity.
 _MAX_NUMBER = 1e125
+
+_MEMORY_MARKS = (
+    "out of memory",  # CUDA, HIP and MPS, each with its own name before it
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
 
 
 def check_accepted(status: int, document: Any) -> None:
@@ -42,7 +51,8 @@ def check_accepted(status: int, document: Any) -> None:
 def outputs_of(entry: Mapping[str, Any]) -> dict[str, Any]:
     """`{node id: {kind: [items]}}` of a history entry.
 
-    Raises: NodeFailedError; RuntimeFaultError when somebody else interrupted it; RuntimeGoneError for a lost GPU.
+    Raises: NodeFailedError; OutOfMemoryError; RuntimeFaultError when somebody else interrupted it; RuntimeGoneError for
+    a lost GPU.
     """
     status = entry.get("status")
     status = status if isinstance(status, dict) else {}
@@ -59,13 +69,29 @@ def _raise_for(messages: Any) -> NoReturn:
     if kind != "execution_error" or not isinstance(data, dict):
         raise RuntimeFaultError("The runtime ended the workflow without a result, as by an interruption.")
     exception, words = str(data.get("exception_type", "")), str(data.get("exception_message", "")).strip()
-    if exception == "torch.AcceleratorError" or words.startswith("CUDA error"):
+    is_memory = _is_out_of_memory(exception, words)
+    if not is_memory and (exception == "torch.AcceleratorError" or words.startswith("CUDA error")):
         raise RuntimeGoneError("The GPU is in a bad state and the runtime needs a restart.")
-    raise NodeFailedError(
+    failure: type[JobError] = OutOfMemoryError if is_memory else NodeFailedError
+    raise failure(
         f"{exception}: {words}"[:_MAX_MESSAGE_CHARS] if exception else words[:_MAX_MESSAGE_CHARS],
         node_id=_text(data.get("node_id")),
         class_type=_text(data.get("node_type")),
     )
+
+
+def _is_out_of_memory(exception: str, words: str) -> bool:
+    """Of the GPU or of its host: either has more room once models are unloaded.
+
+    By name: PyTorch's OutOfMemoryError, under torch or torch.cuda, Python's MemoryError and NumPy's. By words, as only
+    a RuntimeError or an AcceleratorError comes: a CUDA call that found no memory leaves the device usable, unlike every
+    other `CUDA error`.
+    """
+    if exception.rpartition(".")[2].endswith("MemoryError"):
+        return True
+    if exception not in {"RuntimeError", "torch.AcceleratorError"}:
+        return False
+    return any(mark in words for mark in _MEMORY_MARKS)
 
 
 def _refusal(error: Any) -> str:
