@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Never
+from typing import Any, Never
 
 import msgspec
 
@@ -21,6 +21,7 @@ from agent.errors import (
     StoppedError,
 )
 from agent.heartbeat import Heartbeat
+from agent.outputs.account import InputFile, Run, input_files
 from agent.ports import Artifact, Backend, Claim, Clock, Delivery, Files, Queue, Source, Store, Topic, Work
 from agent.race import first_of
 from agent.storing import stored
@@ -70,6 +71,8 @@ class Attempt:
         self._message = message
         self._problem = problem
         self._phases_s: dict[str, float] = {}
+        self._inputs: Mapping[str, InputFile] = {}
+        self._notes: dict[str, Any] = {}
 
     @property
     def phases(self) -> Phases:
@@ -101,7 +104,9 @@ class Attempt:
             made = await first_of(self._make(Path(folder)), self._deadline())
         with self._phase("store", "uploading"):
             folder_key = keys.output_folder(self.record.output_key, self.record.id, self.record.attempt)
-            self.outputs = await stored(made, folder_key, self._ports.backend, self._ports.files)
+            self.outputs = await stored(
+                made, folder_key, self._ports.backend, self._ports.files, run=self._run(), clock=self._ports.clock
+            )
 
     async def _make(self, folder: Path) -> Sequence[Artifact]:
         with self._phase("fetch", "fetching"):
@@ -116,14 +121,27 @@ class Attempt:
                 input_bucket=config.input_bucket,
             )
             files = await self._fetched(message, folder)
+        self._inputs = await asyncio.to_thread(input_files, files)
+        self._message = message
         work = Work(
             run_id=keys.run_id(self.record.id, self.record.attempt),
             label=f"{self.record.id}-{self.record.attempt}",
             input=message.input or {},
             files=files,
+            notes=self._notes,
         )
         with self._phase("execution", "running"):
             return await self._ports.backend.run(work, self._report)
+
+    def _run(self) -> Run:
+        return Run(
+            message=self._message,
+            record=self.record,
+            agent_id=self._config.agent_id,
+            phases=self.phases,
+            inputs=self._inputs,
+            notes=self._notes,
+        )
 
     async def _whole_message(self, folder: Path) -> JobMessage:
         if self._message.input is not None or not self._message.input_ref:

@@ -1,14 +1,16 @@
 """What the worker needs of the world, as Protocols; `agent/edges` and `tests/support/fakes.py` implement them."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from sd_async.contract.jobs import JobError, Progress
 from sd_async.contract.records import Phases, Record, StoredOutput
 from sd_async.contract.states import Status
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
 Report = Callable[[Progress], None]
 
 
@@ -49,12 +51,14 @@ class Work:
 
     run_id: a lower-case UUID, new with every attempt. label: `<job id>-<attempt>`, for names at the runtime.
     files: name -> local file; the name stands in `input` where the file goes.
+    notes: for the runtime to write down what it tells about itself and the run, any JSON, for `result.json`.
     """
 
     run_id: str
     label: str
     input: Mapping[str, Any]
     files: Mapping[str, Path]
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +132,14 @@ class Source(Protocol):
 class Files(Source, Protocol):
     """The buckets; as a Source it reads `s3://bucket/key`."""
 
-    async def put(self, key: str, chunks: AsyncIterator[bytes], content_type: str) -> int:
-        """Bytes stored in the output bucket. Raises: TransientError, FatalError, whatever `chunks` raises."""
+    async def put(
+        self, key: str, chunks: AsyncIterator[bytes], content_type: str, metadata: Mapping[str, str] = NOTHING
+    ) -> int:
+        """Bytes stored in the output bucket.
+
+        metadata: of the object, in ASCII; looked at after `chunks` where the object is sent whole, so that these may
+        still add to it. Raises: TransientError, FatalError, whatever `chunks` raises.
+        """
 
 
 class Backend(Protocol):

@@ -107,10 +107,20 @@ ROOMS: dict[str, Room] = {
         # Beside STYLE's three: the one logger, and waiting for the first of several tasks (0008).
         own=("agent.errors", "agent.ports", "agent.telemetry", "agent.race", CONTRACT),
     ),
+    # Pillow is loaded in a process of its own (0104).
+    "agent, encoder": Room(
+        files=("agent/outputs/encoder.py", "agent/outputs/embedded.py"),
+        own=("agent.outputs.embedded",),
+        foreign=("PIL",),
+    ),
+    "agent, outputs": Room(
+        files=("agent/outputs/*.py",), own=("agent.core", "agent.errors", "agent.outputs", CONTRACT), foreign=(STRUCTS,)
+    ),
     "agent, worker": Room(
         files=("agent/worker.py", "agent/attempt.py", "agent/storing.py", "agent/__init__.py"),
         own=(
             *(f"agent.{name}" for name in ("attempt", "config", "core", "errors", "health", "heartbeat", "ports")),
+            "agent.outputs",
             *(f"agent.{name}" for name in ("race", "storing", "telemetry", "worker")),
             CONTRACT,
         ),

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from agent.aws import call, error_code, translated
 from agent.errors import BadFileError
+from agent.ports import NOTHING
 
 if TYPE_CHECKING:  # stubs only; the image does not carry them
     from mypy_boto3_s3 import S3Client
@@ -36,7 +37,9 @@ class S3Files:
                 raise BadFileError(f"`{url}` is not there, or may not be read.") from error
             raise translated(error) from error
 
-    async def put(self, key: str, chunks: AsyncIterator[bytes], content_type: str) -> int:
+    async def put(
+        self, key: str, chunks: AsyncIterator[bytes], content_type: str, metadata: Mapping[str, str] = NOTHING
+    ) -> int:
         with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as body:
             async for chunk in chunks:
                 if len(chunk) + body.tell() > _IN_MEMORY_BYTES:
@@ -45,11 +48,13 @@ class S3Files:
                     body.write(chunk)
             size_bytes = body.tell()
             body.seek(0)
-            await call(self._put, key, body, content_type)
+            await call(self._put, key, body, content_type, metadata)
             return size_bytes
 
-    def _put(self, key: str, body: IO[bytes], content_type: str) -> None:
-        self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=content_type)
+    def _put(self, key: str, body: IO[bytes], content_type: str, metadata: Mapping[str, str]) -> None:
+        self._client.put_object(
+            Bucket=self._bucket, Key=key, Body=body, ContentType=content_type, Metadata=dict(metadata)
+        )
 
     def _fetch(self, bucket: str, key: str, target: Path, max_bytes: int) -> int:
         answer = self._client.get_object(Bucket=bucket, Key=key)

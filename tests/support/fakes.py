@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from agent.errors import BadFileError, LeaseLostError
-from agent.ports import Artifact, Claim, Delivery, Ending, Report, Work
+from agent.ports import NOTHING, Artifact, Claim, Delivery, Ending, Report, Work
 from sd_async.contract.jobs import Progress
 from sd_async.contract.records import Record, from_item, to_item
 from sd_async.contract.states import FINAL, Status
@@ -215,12 +215,13 @@ class FakeTopic:
 
 
 class FakeFiles:
-    """Buckets. at: what can be fetched, by URL. stored: what was put, by key."""
+    """Buckets. at: what can be fetched, by URL. stored: what was put, by key; metadata: and its metadata."""
 
     def __init__(self) -> None:
         self.faults = Faults()
         self.at: dict[str, bytes] = {}
         self.stored: dict[str, tuple[bytes, str]] = {}
+        self.metadata: dict[str, dict[str, str]] = {}
 
     async def fetch(self, url: str, target: Path, max_bytes: int) -> int:
         self.faults.happen("fetch")
@@ -230,10 +231,13 @@ class FakeFiles:
             raise BadFileError(f"The file has {len(self.at[url])} bytes; at most {max_bytes} are taken.")
         return target.write_bytes(self.at[url])  # noqa: ASYNC240 - a few bytes of a test
 
-    async def put(self, key: str, chunks: AsyncIterator[bytes], content_type: str) -> int:
+    async def put(
+        self, key: str, chunks: AsyncIterator[bytes], content_type: str, metadata: Mapping[str, str] = NOTHING
+    ) -> int:
         self.faults.happen("put")
         body = b"".join([chunk async for chunk in chunks])
         self.stored[key] = (body, content_type)
+        self.metadata[key] = dict(metadata)
         return len(body)
 
 
