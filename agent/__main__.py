@@ -12,7 +12,6 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 
 from agent import aws, health, telemetry
-from agent.attempt import Ports
 from agent.config import Config, load
 from agent.edges.clock import SystemClock
 from agent.edges.comfyui import ComfyUI
@@ -22,6 +21,7 @@ from agent.edges.s3 import S3Files
 from agent.edges.sns import SnsTopic
 from agent.edges.sqs import SqsQueue
 from agent.errors import AwsUnusableError, ConfigError, FatalError, RuntimeGoneError
+from agent.ports import Ports
 from agent.telemetry import LOGGER
 from agent.worker import Worker
 from sd_async.contract.jobs import RuntimeType

@@ -1,9 +1,9 @@
 """AWS clients, and AWS's ways to say no as the agent's own errors."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import boto3
 from botocore.config import Config as BotoConfig
@@ -111,6 +111,13 @@ def error_code(error: BaseException | None) -> str:
     if isinstance(error, AgentError):
         error = error.__cause__
     return error.response.get("Error", {}).get("Code", "") if isinstance(error, ClientError) else ""
+
+
+def error_item(error: AgentError) -> Mapping[str, Any] | None:
+    """The item that made a conditional write fail, where DynamoDB was asked to tell it."""
+    cause = error.__cause__
+    found = cause.response.get("Item") if isinstance(cause, ClientError) else None
+    return found if isinstance(found, dict) else None
 
 
 def translated(error: BotoCoreError | ClientError) -> AgentError:

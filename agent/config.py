@@ -16,7 +16,10 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Times are seconds. file_buckets: all that `s3://` files may come from, the input bucket among them."""
+    """Times are seconds. file_buckets: all that `s3://` files may come from, the input bucket among them.
+
+    jobs_ahead: messages taken while another job runs, at most; 0 for one job after the other.
+    """
 
     agent_id: str
     pod_ip: str
@@ -35,6 +38,7 @@ class Config:
     lease_s: int
     max_attempts: int
     grace_period_s: int
+    jobs_ahead: int
     retention_days: int
     health_port: int
     log_level: str
@@ -65,6 +69,7 @@ def load(environment: Mapping[str, str]) -> Config:
         "lease_s": lease_s,
         "max_attempts": read.whole("SD_MAX_ATTEMPTS", 1, 1000),
         "grace_period_s": read.whole("SD_GRACE_PERIOD_S", 1, MAX_TIMEOUT_S + 600),
+        "jobs_ahead": read.whole("SD_JOBS_AHEAD", 0, 10, default=10),
         "retention_days": read.whole("SD_RETENTION_DAYS", 1, 3650),
         "health_port": read.whole("SD_HEALTH_PORT", 1, 65535, default=8081),
         "log_level": read.one_of("SD_LOG_LEVEL", LOG_LEVELS, default="INFO"),

@@ -20,7 +20,8 @@ AgentError
 │   └── RuntimeFaultError     the runtime answers, but with a fault of its own
 ├── HandBackError             another agent should have it now: the claim is given back, the message is visible at once
 │   ├── RuntimeLostError      the runtime is gone, and with it the job's progress
-│   └── StoppedError          this agent is being stopped and the job does not fit in the time left
+│   ├── StoppedError          this agent is being stopped and the job does not fit in the time left
+│   └── NotBegunError         it was claimed and its turn did not come; it counts as no attempt
 ├── LeaseLostError            the job is no longer ours: nothing more is written about it
 └── FatalError                this process is unfit: the claim is given back and the process ends
     ├── ConfigError           the environment does not say what the agent needs
@@ -164,6 +165,10 @@ class RuntimeLostError(HandBackError):
 
 class StoppedError(HandBackError):
     code = "stopped"
+
+
+class NotBegunError(HandBackError):
+    code = "not_begun"
 
 
 class LeaseLostError(AgentError):

@@ -34,6 +34,14 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Claiming:
+    """record: as it is now, whether the claim was granted or not; None when there is none."""
+
+    is_granted: bool
+    record: Record | None
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """How a job ends. status: a final one."""
 
@@ -73,9 +81,10 @@ class Artifact:
 
 
 class Clock(Protocol):
-    """monotonic_s only ever grows; now_ms is the time of day, in milliseconds since the epoch."""
+    """monotonic_s only ever grows; now_ms and now_ns are the time of day since the epoch."""
 
     def now_ms(self) -> int: ...
+    def now_ns(self) -> int: ...
     def monotonic_s(self) -> float: ...
     async def sleep(self, seconds: float) -> None: ...
 
@@ -83,8 +92,11 @@ class Clock(Protocol):
 class Queue(Protocol):
     """Raises: TransientError, FatalError."""
 
-    async def receive(self, wait_s: int) -> Delivery | None:
-        """One message, or None after `wait_s`. Canceled at once; what arrives after that is given back."""
+    async def receive(self, wait_s: int, most: int) -> Sequence[Delivery]:
+        """One to `most` messages, none after `wait_s`. Canceled at once; what arrives after that is given back.
+
+        most: at most 10 (SQS, ReceiveMessage).
+        """
 
     async def extend(self, delivery: Delivery, visibility_s: int) -> bool:
         """Hide it for so long from now on; 0 shows it at once. False when it is no longer in flight."""
@@ -101,9 +113,9 @@ class Store(Protocol):
         """False when there is one already."""
 
     async def claim(
-        self, seen: Record, *, agent: str, message_id: str, now_ms: int, lease_until_ms: int
-    ) -> Record | None:
-        """The record with `attempt` one higher, or None when it changed since it was seen.
+        self, job_id: str, seen: Status, *, agent: str, message_id: str, now_ms: int, lease_until_ms: int
+    ) -> Claiming:
+        """Granted when the job is as `seen`, and queued or its lease over; `attempt` is then one higher.
 
         A queued job becomes running; one whose lease ended stays running or canceling.
         """
@@ -168,3 +180,16 @@ class Backend(Protocol):
 
     def read(self, artifact: Artifact) -> AsyncGenerator[bytes, None]:
         """Its bytes, in pieces; whoever stops early closes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """The world, as `__main__` or a test wires it. sources: where input files come from, by URL scheme."""
+
+    queue: Queue
+    store: Store
+    topic: Topic
+    files: Files
+    sources: Mapping[str, Source]
+    backend: Backend
+    clock: Clock

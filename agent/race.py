@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Never, TypeVar
 
+from agent.ports import Clock
+
 T = TypeVar("T")
 
 
@@ -35,3 +37,28 @@ async def undisturbed(work: Coroutine[Any, Any, T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise
+
+
+class Pulse:
+    """Something that happens again and again; `wait` returns at the next time."""
+
+    def __init__(self) -> None:
+        self._next = asyncio.Event()
+
+    def beat(self) -> None:
+        self._next.set()
+        self._next = asyncio.Event()
+
+    async def wait(self) -> None:
+        await self._next.wait()
+
+
+async def within(seconds: float, clock: Clock, work: Coroutine[Any, Any, None]) -> None:
+    """Returns when `work` ends or the time is over, whichever comes first; the other is canceled."""
+    both = [asyncio.create_task(work), asyncio.create_task(clock.sleep(seconds))]
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in both:
+            task.cancel()
+        await asyncio.gather(*both, return_exceptions=True)

@@ -1,221 +1,245 @@
-"""Takes one message at a time from the queue, runs its job, settles it, and writes the closing line."""
+"""Keeps the runtime busy: jobs are taken, claimed, run and settled side by side, each by the one before it in time.
+
+`run` is the process's life, `_serve` the time in which the runtime is there, `_handle` the way of one job.
+"""
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
-from typing import Any, Never, TypeVar
+from typing import Never
 
-import msgspec
-
-from agent import telemetry
-from agent.attempt import Attempt, Ports
+from agent.attempt import Attempt
 from agent.config import Config
-from agent.core import keys, limits
+from agent.core import limits, pace
 from agent.core.limits import backoff_s
 from agent.core.plan import Step, plan
-from agent.core.settle import Decision, Fate, settle
+from agent.core.settle import settle
 from agent.errors import (
     AgentError,
-    CanceledError,
     FatalError,
-    JobError,
-    LeaseLostError,
+    NotBegunError,
+    RuntimeFaultError,
     RuntimeGoneError,
-    TransientError,
+    RuntimeLostError,
+    StoppedError,
 )
-from agent.ports import Delivery, Ending
-from agent.race import first_of, undisturbed
-from agent.telemetry import LOGGER, ClosingLine
-from sd_async.contract.adoption import adopted, first_record
+from agent.line import Line, Taken, not_ours
+from agent.ports import Claiming, Ports
+from agent.race import first_of, undisturbed, within
+from agent.settling import Settling
+from agent.telemetry import LOGGER
+from agent.turns import Turn, Turns
 from sd_async.contract.errors import ContractError
-from sd_async.contract.messages import DirectJob, JobMessage, decode_message
 from sd_async.contract.records import Record
-from sd_async.contract.results import encode_result, result_of
 from sd_async.contract.states import Status
 
-T = TypeVar("T")
-
 _READY_POLL_S = 1.0
+_TICK_S = 1.0
+_STOPPED_BEFORE = "The agent was stopped before the job began."
 
 
 class _StopAsked(Exception):  # noqa: N818 - no error: it unwinds a wait
     pass
 
 
+class _InDoubt(Exception):  # noqa: N818 - no error: the runtime should be asked whether it is there
+    pass
+
+
 class Worker:
-    """stop: set by SIGTERM; `run` ends soon after it, with the job at hand finished or given back."""
+    """stop: set by SIGTERM; `run` ends soon after it, with every job in hand finished or given back."""
 
     def __init__(self, config: Config, ports: Ports, stop: asyncio.Event) -> None:
         self._config = config
         self._ports = ports
         self._stop = stop
+        self._turns = Turns(ports.clock, ports.backend.depth)
+        self._line = Line(config, ports, self._turns, most=config.jobs_ahead)
+        self._settling = Settling(config, ports)
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._attempts: set[Attempt] = set()
+        self._in_doubt = asyncio.Event()
+        self._failed = asyncio.Event()
+        self._failure: FatalError | None = None
 
     async def run(self) -> None:
         """Until `stop`. Raises: FatalError when this process should end."""
-        with contextlib.suppress(_StopAsked):
-            await self._or_stop(self._await_runtime())
-            await self._ports.backend.reset()
-            while not self._stop.is_set():
-                # Also after a job that lost its runtime: no attempt is spent on one that is down.
-                if not await self._ports.backend.ready():
-                    await self._or_stop(self._await_runtime())
-                delivery = await self._or_stop(self._received())
-                if delivery is not None and self._stop.is_set():
-                    await self._ports.queue.extend(delivery, 0)
-                elif delivery is not None:
-                    await self.handle(delivery)
-
-    async def handle(self, delivery: Delivery) -> None:
-        """One delivery from receipt to its end. Raises: FatalError only."""
         try:
-            attempt = await self._taken(delivery)
-        except Exception as error:
-            await undisturbed(self._put_back(delivery, error))
-            if isinstance(error, FatalError):
-                raise
-            return
-        if attempt is None:
-            return
-        ended_by = await _error_of(attempt, self._stop)
-        decision = settle(ended_by, delivery.receive_count, self._config.max_attempts)
-        failure = await undisturbed(self._close(attempt, decision, ended_by))
+            with contextlib.suppress(_StopAsked):
+                await first_of(self._serve(), self._asked_to_stop(), self._fails())
+        except FatalError as error:
+            self._failure = error
+        except BaseException:
+            await self._abandon()
+            raise
+        await self._leave()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _serve(self) -> Never:
+        """Raises: FatalError."""
+        await self._await_runtime()
+        await self._ports.backend.reset()
+        while True:
+            self._in_doubt.clear()
+            with contextlib.suppress(_InDoubt):
+                await first_of(
+                    self._start_jobs(), self._line.fill(), self._line.watch(), self._watch(), self._doubted()
+                )
+            await self._line.hand_back()
+            # No attempt is spent on a runtime that is down.
+            await self._await_runtime()
+
+    async def _start_jobs(self) -> Never:
+        while True:
+            await self._turns.room(most=self._config.jobs_ahead)
+            taken = await self._line.next()
+            if self._turns.in_hand == 0 and not await self._ports.backend.ready():
+                self._line.put_first(taken)
+                raise _InDoubt
+            job = asyncio.create_task(self._handle(taken))
+            self._jobs.add(job)
+            job.add_done_callback(self._jobs.discard)
+            await asyncio.sleep(0)  # it is counted before there is room for another
+
+    async def _handle(self, taken: Taken) -> None:
+        """One job from its claim to its end."""
+        try:
+            with self._turns.expected() as turn:
+                attempt = await self._claimed(taken, turn)
+                if attempt is not None:
+                    await self._carry_out(attempt)
+        finally:
+            await taken.inputs.dropped()
+
+    async def _carry_out(self, attempt: Attempt) -> None:
+        self._attempts.add(attempt)
+        try:
+            ended_by = await _error_of(attempt, self._turns)
+            attempt.turn.leave()
+            if isinstance(ended_by, RuntimeLostError | RuntimeFaultError):
+                self._in_doubt.set()
+            tries = limits.tries(attempt.record.attempt, attempt.delivery.receive_count)
+            decision = settle(ended_by, tries, self._config.max_attempts)
+            failure = await undisturbed(self._settling.close(attempt, decision, ended_by))
+        finally:
+            self._attempts.remove(attempt)
         if failure is not None:
-            raise failure
+            self._fail(failure)
 
-    # take
+    # claim
 
-    async def _received(self) -> Delivery | None:
+    async def _claimed(self, taken: Taken, turn: Turn) -> Attempt | None:
+        """None when there is nothing to run; the message is then already dealt with."""
         try:
-            return await self._ports.queue.receive(limits.POLL_WAIT_S)
-        except TransientError as error:
-            LOGGER.warning("receive failed", extra={"fields": {"error": error.message}})
-            await self._ports.clock.sleep(backoff_s(1))
+            record = await self._record_of(taken)
+        except Exception as error:  # noqa: BLE001 - the job boundary: its message comes again later
+            await undisturbed(self._put_back(taken, error))
+            if isinstance(error, FatalError):
+                self._fail(error)
             return None
-
-    async def _taken(self, delivery: Delivery) -> Attempt | None:
-        """The claimed job, None when there is nothing to run; the message is then already dealt with."""
-        try:
-            message, record, problem = await self._found(delivery)
-        except ContractError as error:
-            await self._not_ours(delivery, error)
-            return None
-        now_ms = self._ports.clock.now_ms()
-        planned = plan(record, delivery.message_id, now_ms)
-        if planned.step is Step.ANNOUNCE:
-            await self._announce(record)
-            await self._ports.queue.delete(delivery)
-            self._note("job had ended before", delivery, record)
-            return None
-        if planned.step is Step.DROP:
-            await self._ports.queue.delete(delivery)
-            self._note("job has another message", delivery, record)
-            return None
-        claimed = None
-        if planned.step is Step.CLAIM:
-            claimed = await self._ports.store.claim(
-                record,
-                agent=self._config.agent_id,
-                message_id=delivery.message_id,
-                now_ms=now_ms,
-                lease_until_ms=now_ms + self._config.lease_s * 1000,
-            )
-        if claimed is None:
-            await self._ports.queue.extend(delivery, planned.wait_s or backoff_s(delivery.receive_count))
-            self._note("job is another agent's", delivery, record)
-            return None
-        return Attempt(self._config, self._ports, delivery, message, claimed, problem)
-
-    async def _found(self, delivery: Delivery) -> tuple[JobMessage, Record, ContractError | None]:
-        """The job a message speaks of, and what is wrong with it. Raises: ContractError for what is not ours."""
-        message = decode_message(delivery.body)
-        if isinstance(message, DirectJob):
-            return await self._adopted(message, delivery)
-        record = await self._ports.store.get(message.id)
         if record is None:
-            raise ContractError("unknown_job", "There is no record of the job.")
-        return message, record, None
+            return None
+        attempt = Attempt(self._config, self._ports, taken, record, turn)
+        if self._stop.is_set():
+            attempt.call_off(NotBegunError(_STOPPED_BEFORE))
+        return attempt
 
-    async def _adopted(self, direct: DirectJob, delivery: Delivery) -> tuple[JobMessage, Record, ContractError | None]:
-        job_id = keys.job_id_of(delivery.message_id)
-        if job_id is None:
-            raise ContractError("unknown_message", "The message's id is no UUID, so its job has no id.")
-        message, problem = adopted(
-            direct, job_id, timeout_s=self._config.job_timeout_s, created_at_ms=delivery.sent_at_ms
+    async def _record_of(self, taken: Taken) -> Record | None:
+        """The job's, claimed. Asked for without a look at it, as nearly every job is queued."""
+        if self._stop.is_set():
+            await self._ports.queue.extend(taken.delivery, 0)
+            return None
+        if taken.first is not None:
+            await self._ports.store.create(taken.first)
+        answer = await self._claim(taken, Status.QUEUED)
+        if answer.record is None:
+            unknown = ContractError("unknown_job", "There is no record of the job.")
+            await not_ours(self._ports, taken.delivery, unknown, self._config.max_attempts)
+            return None
+        return answer.record if answer.is_granted else await self._refused(taken, answer.record)
+
+    async def _refused(self, taken: Taken, record: Record) -> Record | None:
+        planned = plan(record, taken.delivery.message_id, self._ports.clock.now_ms())
+        match planned.step:
+            case Step.ANNOUNCE:
+                await self._settling.announced(record, taken.delivery)
+                _note("job had ended before", taken, record)
+                return None
+            case Step.DROP:
+                await self._ports.queue.delete(taken.delivery)
+                _note("job has another message", taken, record)
+                return None
+            case Step.CLAIM:
+                answer = await self._claim(taken, record.status)
+                if answer.is_granted:
+                    return answer.record
+        wait_s = planned.wait_s or backoff_s(taken.delivery.receive_count)
+        await self._ports.queue.extend(taken.delivery, wait_s)
+        _note("job is another agent's", taken, record)
+        return None
+
+    async def _claim(self, taken: Taken, seen: Status) -> Claiming:
+        now_ms = self._ports.clock.now_ms()
+        return await self._ports.store.claim(
+            taken.message.id,
+            seen,
+            agent=self._config.agent_id,
+            message_id=taken.delivery.message_id,
+            now_ms=now_ms,
+            lease_until_ms=now_ms + self._config.lease_s * 1000,
         )
-        first = first_record(message, now_ms=self._ports.clock.now_ms(), retention_days=self._config.retention_days)
-        if await self._ports.store.create(first):
-            return message, first, problem
-        return message, await self._ports.store.get(job_id) or first, problem
 
-    async def _not_ours(self, delivery: Delivery, error: ContractError) -> None:
-        """Left to the dead-letter queue: a newer agent may understand it, and somebody should look at it."""
-        fields = {"message_id": delivery.message_id, "code": error.code, "receive_count": delivery.receive_count}
-        LOGGER.warning("message is not ours", extra={"fields": fields})
-        await self._ports.queue.extend(delivery, backoff_s(delivery.receive_count))
-
-    async def _put_back(self, delivery: Delivery, error: Exception) -> None:
-        """A message whose job could not even be claimed comes again later."""
+    async def _put_back(self, taken: Taken, error: Exception) -> None:
         known = isinstance(error, AgentError)
-        fields = {"message_id": delivery.message_id, "error": str(error) if known else type(error).__name__}
+        fields = {"message_id": taken.delivery.message_id, "error": str(error) if known else type(error).__name__}
         LOGGER.warning("message put back", extra={"fields": fields}, exc_info=None if known else error)
         with contextlib.suppress(AgentError):
-            await self._ports.queue.extend(delivery, backoff_s(delivery.receive_count))
+            await self._ports.queue.extend(taken.delivery, backoff_s(taken.delivery.receive_count))
 
-    # settle
+    # the end
 
-    async def _close(self, attempt: Attempt, decision: Decision, error: Exception | None) -> FatalError | None:
-        """What should end the process, after the job has been settled as well as it can be."""
-        if error is not None and not isinstance(error, AgentError):
-            LOGGER.error("unexpected error", extra={"fields": {"job_id": attempt.record.id}}, exc_info=error)
-        try:
-            outcome = await self._settled(attempt, decision)
-        except LeaseLostError as lost:
-            outcome, error = "dropped", lost
-        except Exception as failure:  # noqa: BLE001 - the job boundary: lease and visibility end by themselves
-            LOGGER.warning("job not settled", extra={"fields": {"job_id": attempt.record.id}}, exc_info=failure)
-            outcome, error = "unsettled", failure
-        telemetry.close(self._closing_line(attempt, decision, outcome, error))
-        return error if isinstance(error, FatalError) else None
+    async def _leave(self) -> None:
+        """What waits is handed back at once; what runs may end in the time that is left."""
+        await self._line.hand_back()
+        for attempt in self._unbegun():
+            attempt.call_off(NotBegunError(_STOPPED_BEFORE))
+        if self._jobs and self._failure is None:
+            drain_s = limits.drain_s(self._config.grace_period_s)
+            await within(drain_s, self._ports.clock, self._jobs_over())
+        for attempt in self._attempts:
+            attempt.call_off(StoppedError("The agent was stopped; the job goes on elsewhere."))
+        if self._jobs:
+            await asyncio.wait(self._jobs)
 
-    async def _settled(self, attempt: Attempt, decision: Decision) -> str:
-        match decision.fate:
-            case Fate.FINISH:
-                await self._finish(attempt, decision)
-                return decision.status.value
-            case Fate.RELEASE:
-                return await self._release(attempt, decision)
-            case Fate.DROP:
-                return "dropped"
+    async def _jobs_over(self) -> None:
+        """All of them, or one in a way that leaves no hope for the others."""
+        waiting = [asyncio.create_task(self._failed.wait()), *self._jobs]
+        while len(waiting) > 1 and not self._failed.is_set():
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            waiting = [task for task in waiting if not task.done()]
+        waiting[0].cancel()
 
-    async def _finish(self, attempt: Attempt, decision: Decision) -> None:
-        """Recorded, then announced, then deleted: a crash in between repeats what follows, never the job."""
-        is_success = decision.status is Status.SUCCEEDED
-        done = msgspec.structs.replace(attempt.progress, value=1.0, message="done")
-        ending = Ending(
-            status=decision.status,
-            completed_at_ms=self._ports.clock.now_ms(),
-            phases=attempt.phases,
-            progress=done if is_success else msgspec.structs.replace(attempt.progress, message=decision.status.value),
-            outputs=attempt.outputs if is_success else (),
-            error=decision.error,
-        )
-        await self._announce(await self._ports.store.finish(attempt.claim, ending))
-        await self._ports.queue.delete(attempt.delivery)
+    async def _abandon(self) -> None:
+        """As by SIGKILL: what runs is dropped where it is; a settling that was begun is brought to its end."""
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
 
-    async def _release(self, attempt: Attempt, decision: Decision) -> str:
-        now_ms = self._ports.clock.now_ms()
-        if not await self._ports.store.release(attempt.claim, now_ms=now_ms, waiting=decision.waiting):
-            await self._finish(attempt, Decision(Fate.FINISH, Status.CANCELED))
-            return Status.CANCELED.value
-        await self._ports.queue.extend(attempt.delivery, decision.delay_s)
-        return "released"
+    def _fail(self, error: FatalError) -> None:
+        self._failure = self._failure or error
+        self._failed.set()
 
-    async def _announce(self, record: Record) -> None:
-        # SNS takes no empty value; a form published straight to the topic may name no runtime.
-        attributes = {"runtime": record.runtime or self._config.runtime_name, "status": record.status.value}
-        await self._ports.topic.publish(encode_result(result_of(record, self._config.output_bucket)), attributes)
+    # the guards
 
-    # the rest
+    async def _watch(self) -> Never:
+        """Nothing claimed waits behind a job that turns out long."""
+        while True:
+            await self._ports.clock.sleep(_TICK_S)
+            now_s = self._ports.clock.monotonic_s()
+            for attempt in self._unbegun():
+                waited_s, receipts = now_s - attempt.claimed_s, attempt.delivery.receive_count
+                if pace.is_guessed_wrong(self._turns.left_s, waited_s, receipts):
+                    attempt.call_off(NotBegunError("The job ahead takes longer than expected."))
 
     async def _await_runtime(self) -> None:
         """Raises: RuntimeGoneError after the limit."""
@@ -225,55 +249,30 @@ class Worker:
                 raise RuntimeGoneError(f"The runtime did not answer within {limits.RUNTIME_WAIT_S} s.")
             await self._ports.clock.sleep(_READY_POLL_S)
 
-    async def _or_stop(self, work: Coroutine[Any, Any, T]) -> T:
-        """Raises: _StopAsked as soon as `stop` is set, with the work canceled."""
-        return await first_of(work, self._asked_to_stop())
-
     async def _asked_to_stop(self) -> Never:
         await self._stop.wait()
         raise _StopAsked
 
-    def _closing_line(self, attempt: Attempt, decision: Decision, outcome: str, error: Exception | None) -> ClosingLine:
-        record, phases = attempt.record, attempt.phases
-        claimed_ms = record.started_at_ms or record.created_at_ms
-        return ClosingLine(
-            job_id=record.id,
-            runtime=record.runtime,
-            attempt=record.attempt,
-            outcome=outcome,
-            decision=decision.fate.value,
-            error=_described(error),
-            wait_s=max(claimed_ms - record.created_at_ms, 0) / 1000,
-            fetch_s=_seconds(phases.fetch_ms),
-            generate_s=_seconds(phases.execution_ms),
-            store_s=_seconds(phases.store_ms),
-            total_s=round(self._ports.clock.monotonic_s() - attempt.claimed_s, 3),
-            images=len(attempt.outputs),
-            bytes_out=sum(output.size_bytes for output in attempt.outputs),
-        )
+    async def _doubted(self) -> Never:
+        await self._in_doubt.wait()
+        raise _InDoubt
 
-    def _note(self, what: str, delivery: Delivery, record: Record) -> None:
-        fields = {"job_id": record.id, "status": record.status.value, "receive_count": delivery.receive_count}
-        LOGGER.info(what, extra={"fields": fields})
+    async def _fails(self) -> Never:
+        await self._failed.wait()
+        raise self._failure or RuntimeError("failed without a reason")
+
+    def _unbegun(self) -> list[Attempt]:
+        return [attempt for attempt in self._attempts if attempt.turn.is_ahead]
 
 
-async def _error_of(attempt: Attempt, stop: asyncio.Event) -> Exception | None:
+async def _error_of(attempt: Attempt, turns: Turns) -> Exception | None:
     try:
-        await attempt.run(stop)
+        await attempt.run(turns)
     except Exception as error:  # noqa: BLE001 - the job boundary: settle decides what becomes of it
         return error
     return None
 
 
-def _described(error: Exception | None) -> str | None:
-    """A code, with the sentence when it is ours; a job's own failure may quote the client's prompt."""
-    if error is None:
-        return None
-    if not isinstance(error, AgentError):
-        return type(error).__name__
-    detail = error.detail
-    return detail.code if isinstance(error, JobError | CanceledError) else f"{detail.code}: {error.message}"
-
-
-def _seconds(milliseconds: int | None) -> float | None:
-    return None if milliseconds is None else milliseconds / 1000
+def _note(what: str, taken: Taken, record: Record) -> None:
+    fields = {"job_id": record.id, "status": record.status.value, "receive_count": taken.delivery.receive_count}
+    LOGGER.info(what, extra={"fields": fields})

@@ -9,9 +9,11 @@ from pulumi_aws import sns, sqs
 from components import naming, policies
 from components.settings import Settings
 from components.settings_runtimes import RuntimeSettings
+from sd_async.contract.limits import SPARE_RECEIPTS
 
 RETENTION_S = 14 * 24 * 60 * 60  # the longest that SQS keeps a message
 LONG_POLL_S = 20  # the longest wait for a message; shorter ones cost more requests
+MAX_RECEIPTS = 1000  # SQS, redrive policy
 DEAD_LETTER_VISIBILITY_S = 180  # six times the reading function's timeout (Lambda guide, "Using Lambda with SQS")
 # SNS encrypts with this AWS-managed key for everyone in the account who may publish; no key of ours to pay or manage.
 SNS_KEY = "alias/aws/sns"
@@ -59,6 +61,7 @@ class Messaging(pulumi.ComponentResource):
             sqs_managed_sse_enabled=True,
             opts=opts,
         )
+        receipts = min(agent.max_attempts + SPARE_RECEIPTS, MAX_RECEIPTS)
         queue = sqs.Queue(
             key,
             name=naming.queue(self._settings, runtime.name),
@@ -67,7 +70,7 @@ class Messaging(pulumi.ComponentResource):
             receive_wait_time_seconds=LONG_POLL_S,
             sqs_managed_sse_enabled=True,
             redrive_policy=dead.arn.apply(
-                lambda arn: json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": agent.max_attempts})
+                lambda arn: json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": receipts})
             ),
             opts=opts,
         )

@@ -79,7 +79,7 @@ class RuntimeSettings:
 class AgentSettings:
     """The queue agent. lease_s: how long a job stays with an agent that is silent; the queue's visibility timeout.
 
-    max_attempts: deliveries before a job is given up; the queue's maxReceiveCount (1 to 1,000, SQS).
+    max_attempts: of a job before it is given up; the queue's maxReceiveCount is five more, at most 1,000 (SQS).
     """
 
     image: str = checked(_image)

@@ -45,6 +45,8 @@ CLIENT_MODULES = tuple(f"sd_async.{name}" for name in CLIENT)
 # msgspec is how the contract's values are made and copied, so whoever may use the contract may use it (0008).
 STRUCTS = "msgspec"
 SERVICE = ("drafts", "env", "openapi", "ports", "publish", "routes", "service", "views")
+# The worker and its parts: the line before the runtime, the turns at it, the settling after it (0100).
+WORKER = ("worker", "attempt", "inputs", "line", "settling", "storing", "turns")
 
 ROOMS: dict[str, Room] = {
     # A program reads its stack and exports its outputs through pulumi itself (0008).
@@ -117,11 +119,12 @@ ROOMS: dict[str, Room] = {
         files=("agent/outputs/*.py",), own=("agent.core", "agent.errors", "agent.outputs", CONTRACT), foreign=(STRUCTS,)
     ),
     "agent, worker": Room(
-        files=("agent/worker.py", "agent/attempt.py", "agent/storing.py", "agent/__init__.py"),
+        files=("agent/__init__.py", *(f"agent/{name}.py" for name in WORKER)),
         own=(
-            *(f"agent.{name}" for name in ("attempt", "config", "core", "errors", "health", "heartbeat", "ports")),
             "agent.outputs",
-            *(f"agent.{name}" for name in ("race", "storing", "telemetry", "worker")),
+            *(f"agent.{name}" for name in WORKER),
+            *(f"agent.{name}" for name in ("config", "core", "errors", "health", "heartbeat", "ports")),
+            *(f"agent.{name}" for name in ("race", "telemetry")),
             CONTRACT,
         ),
         foreign=(STRUCTS,),

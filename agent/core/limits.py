@@ -1,5 +1,7 @@
 """Bounds of the agent, each with its source."""
 
+from sd_async.contract.limits import SPARE_RECEIPTS
+
 POLL_WAIT_S = 20  # SQS's longest long poll (ReceiveMessage, WaitTimeSeconds)
 MAX_FILE_BYTES = 64 * 1024 * 1024  # a 16-bit 4K picture is about 50 MB; ComfyUI itself takes 100 MiB
 # A whole message: the API takes 4 MiB of input, and our own fields around it are far below as much again.
@@ -17,6 +19,11 @@ _SHUTDOWN_MARGIN_S = 15  # interrupt, give the claim back, show the message: thr
 def backoff_s(receive_count: int) -> int:
     """Seconds until the next delivery: 5, 10, 20 ... 300. receive_count: from 1."""
     return int(min(_BACKOFF_FIRST_S * 2 ** min(receive_count - 1, 16), _BACKOFF_MAX_S))
+
+
+def tries(attempt: int, receive_count: int) -> int:
+    """Attempts that a job has had: its claims, until the queue is about to give its message up."""
+    return max(attempt, receive_count - SPARE_RECEIPTS)
 
 
 def drain_s(grace_period_s: float) -> float:

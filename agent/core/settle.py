@@ -12,6 +12,7 @@ from agent.errors import (
     HandBackError,
     JobError,
     LeaseLostError,
+    NotBegunError,
     TransientError,
 )
 from sd_async.contract import jobs
@@ -36,19 +37,19 @@ class Decision:
     ends_process: bool = False
 
 
-def settle(error: Exception | None, receive_count: int, max_attempts: int) -> Decision:
+def settle(error: Exception | None, tries: int, max_attempts: int) -> Decision:
     """error: None for success; what is no AgentError is a bug of ours and may succeed next time.
 
-    receive_count: deliveries so far, from 1. At `max_attempts`, the queue's own limit, the next receipt would
-    end in the dead-letter queue: the job is failed here instead, with the error at hand.
+    tries: attempts so far, from 1. At `max_attempts` the job fails with the error at hand, unless it never began.
     """
     if error is None:
         return Decision(Fate.FINISH, Status.SUCCEEDED)
     branch = branch_of(type(error))
     decide = _BRANCHES[branch] if branch else _transient
-    decision = decide(error, receive_count)
-    if decision.fate is Fate.RELEASE and receive_count >= max_attempts and not decision.ends_process:
-        return Decision(Fate.FINISH, error=_exhausted(error, receive_count))
+    decision = decide(error, tries)
+    is_kept = decision.ends_process or isinstance(error, NotBegunError)
+    if decision.fate is Fate.RELEASE and tries >= max_attempts and not is_kept:
+        return Decision(Fate.FINISH, error=_exhausted(error, tries))
     return decision
 
 
@@ -66,8 +67,8 @@ def _canceled(_error: Exception, _: int) -> Decision:
     return Decision(Fate.FINISH, Status.CANCELED)
 
 
-def _transient(error: Exception, receive_count: int) -> Decision:
-    return Decision(Fate.RELEASE, delay_s=backoff_s(receive_count), waiting=_reason(error))
+def _transient(error: Exception, tries: int) -> Decision:
+    return Decision(Fate.RELEASE, delay_s=backoff_s(tries), waiting=_reason(error))
 
 
 def _handed_back(error: Exception, _: int) -> Decision:
@@ -78,8 +79,8 @@ def _dropped(_error: Exception, _: int) -> Decision:
     return Decision(Fate.DROP)
 
 
-def _fatal(error: Exception, receive_count: int) -> Decision:
-    return Decision(Fate.RELEASE, delay_s=backoff_s(receive_count), waiting=_reason(error), ends_process=True)
+def _fatal(error: Exception, tries: int) -> Decision:
+    return Decision(Fate.RELEASE, delay_s=backoff_s(tries), waiting=_reason(error), ends_process=True)
 
 
 _BRANCHES: dict[type[AgentError], Callable[[Exception, int], Decision]] = {
@@ -97,7 +98,7 @@ def _reason(error: Exception) -> str:
     return error.message if isinstance(error, AgentError) else "The agent met an unexpected error."
 
 
-def _exhausted(error: Exception, receive_count: int) -> jobs.JobError:
+def _exhausted(error: Exception, tries: int) -> jobs.JobError:
     return jobs.JobError(
-        code="too_many_attempts", message=f"Given up after {receive_count} attempts. The last one: {_reason(error)}"
+        code="too_many_attempts", message=f"Given up after {tries} attempts. The last one: {_reason(error)}"
     )

@@ -8,6 +8,9 @@ class SystemClock:
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
 
+    def now_ns(self) -> int:
+        return time.time_ns()
+
     def monotonic_s(self) -> float:
         return time.monotonic()
 

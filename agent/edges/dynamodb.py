@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
-from agent.aws import call, error_code
+from agent.aws import call, error_code, error_item
 from agent.errors import AwsRefusedError, LeaseLostError
-from agent.ports import Claim, Ending
+from agent.ports import Claim, Claiming, Ending
 from sd_async.contract.jobs import Progress
 from sd_async.contract.records import Record, from_item, to_attribute, to_item
 from sd_async.contract.states import FINAL, Status
@@ -44,9 +44,9 @@ class DynamoStore:
         return True
 
     async def claim(
-        self, seen: Record, *, agent: str, message_id: str, now_ms: int, lease_until_ms: int
-    ) -> Record | None:
-        status = Status.CANCELING if seen.status is Status.CANCELING else Status.RUNNING
+        self, job_id: str, seen: Status, *, agent: str, message_id: str, now_ms: int, lease_until_ms: int
+    ) -> Claiming:
+        status = Status.CANCELING if seen is Status.CANCELING else Status.RUNNING
         change = _Change(
             sets={
                 "status": status,
@@ -60,13 +60,14 @@ class DynamoStore:
             removes=("waiting", "progress"),
             # Seen as it was, so that a cancellation in between is not overwritten.
             condition="#status = :seen AND (#status = :queued OR #lease_until_ms < :now)",
-            values={"seen": seen.status, "queued": Status.QUEUED, "now": now_ms},
+            values={"seen": seen, "queued": Status.QUEUED, "now": now_ms},
         )
         try:
-            return await self._update(seen.id, change)
+            return Claiming(is_granted=True, record=await self._update(job_id, change))
         except AwsRefusedError as error:
             _unless_condition_failed(error)
-            return None
+            item = error_item(error)
+            return Claiming(is_granted=False, record=_record(item) if item else None)
 
     async def beat(self, claim: Claim, *, now_ms: int, lease_until_ms: int, progress: Progress) -> Status:
         sets = {"lease_until_ms": lease_until_ms, "updated_at_ms": now_ms, "progress": to_attribute(progress)}
@@ -98,12 +99,12 @@ class DynamoStore:
             await self._update(claim.job_id, change)
         except AwsRefusedError as error:
             _unless_condition_failed(error)
-        else:
-            return True
-        record = await self.get(claim.job_id)
-        if record and record.attempt == claim.attempt and record.status is Status.CANCELING:
-            return False
-        raise _lost(claim)
+            item = error_item(error)
+            record = _record(item) if item else None
+            if record and record.attempt == claim.attempt and record.status is Status.CANCELING:
+                return False
+            raise _lost(claim) from error
+        return True
 
     async def _held(self, claim: Claim, change: "_Change") -> Record:
         try:
@@ -122,6 +123,7 @@ class DynamoStore:
             ExpressionAttributeNames=change.names(),
             ExpressionAttributeValues=_marshalled({f":{name}": value for name, value in change.all_values().items()}),
             ReturnValues="ALL_NEW",
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
         return _record(answer["Attributes"])
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -30,8 +31,8 @@ class SqsQueue:
         self._client = client
         self._url = url
 
-    async def receive(self, wait_s: int) -> Delivery | None:
-        poll = _Poll(self._client, self._url, wait_s)
+    async def receive(self, wait_s: int, most: int) -> Sequence[Delivery]:
+        poll = _Poll(self._client, self._url, wait_s, most)
         try:
             return await poll.result
         except (BotoCoreError, ClientError) as error:
@@ -63,14 +64,15 @@ class _Poll:
     before that, it comes back by itself when its visibility ends.
     """
 
-    def __init__(self, client: "SQSClient", url: str, wait_s: int) -> None:
+    def __init__(self, client: "SQSClient", url: str, wait_s: int, most: int) -> None:
         self._client = client
         self._url = url
         self._wait_s = wait_s
+        self._most = most
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()  # whether a message is taken or given back is decided once
         self._is_abandoned = False
-        self.result: asyncio.Future[Delivery | None] = self._loop.create_future()
+        self.result: asyncio.Future[Sequence[Delivery]] = self._loop.create_future()
         threading.Thread(target=self._receive, name="long-poll", daemon=True).start()
 
     def abandon(self) -> None:
@@ -84,45 +86,49 @@ class _Poll:
         try:
             answer = self._client.receive_message(
                 QueueUrl=self._url,
-                MaxNumberOfMessages=1,
+                MaxNumberOfMessages=self._most,
                 WaitTimeSeconds=self._wait_s,
                 MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
             )
         except Exception as error:  # noqa: BLE001 - a thread's boundary: whoever awaits the poll gets it
-            self._hand_over(None, error)
+            self._hand_over([], error)
             return
-        messages = answer.get("Messages", [])
-        delivery = _delivery(messages[0]) if messages else None
-        if not self._hand_over(delivery, None) and delivery is not None:
-            self._give_back(delivery)
+        found = [_delivery(message) for message in answer.get("Messages", [])]
+        if not self._hand_over(found, None):
+            self._give_back(found)
 
-    def _give_back_later(self, delivery: Delivery | None) -> None:
-        if delivery is not None:
-            threading.Thread(target=self._give_back, args=(delivery,), daemon=True).start()
+    def _give_back_later(self, found: Sequence[Delivery]) -> None:
+        threading.Thread(target=self._give_back, args=(found,), daemon=True).start()
 
-    def _give_back(self, delivery: Delivery) -> None:
+    def _give_back(self, found: Sequence[Delivery]) -> None:
+        if not found:
+            return
         with contextlib.suppress(BotoCoreError, ClientError):
-            self._client.change_message_visibility(
-                QueueUrl=self._url, ReceiptHandle=delivery.receipt, VisibilityTimeout=0
+            self._client.change_message_visibility_batch(
+                QueueUrl=self._url,
+                Entries=[
+                    {"Id": str(index), "ReceiptHandle": delivery.receipt, "VisibilityTimeout": 0}
+                    for index, delivery in enumerate(found)
+                ],
             )
 
-    def _hand_over(self, delivery: Delivery | None, error: Exception | None) -> bool:
+    def _hand_over(self, found: Sequence[Delivery], error: Exception | None) -> bool:
         with self._lock:
             if self._is_abandoned:
                 return False
             with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits any more
-                self._loop.call_soon_threadsafe(self._resolve, delivery, error)
+                self._loop.call_soon_threadsafe(self._resolve, found, error)
                 return True
             return False
 
-    def _resolve(self, delivery: Delivery | None, error: Exception | None) -> None:
+    def _resolve(self, found: Sequence[Delivery], error: Exception | None) -> None:
         if self.result.cancelled():
             # Canceled between the thread's word and this turn of the loop.
-            self._give_back_later(delivery)
+            self._give_back_later(found)
         elif error is not None:
             self.result.set_exception(error)
         else:
-            self.result.set_result(delivery)
+            self.result.set_result(found)
 
 
 def _delivery(message: Any) -> Delivery:

@@ -17,5 +17,9 @@ MAX_PREFIX_BYTES = 512  # S3 keys end at 1,024 bytes; the other half is for job,
 MAX_CLIENT_ID_CHARS = 128  # as bytes of UTF-8, since it is part of an S3 key
 MAX_IDEMPOTENCY_KEY_CHARS = 255  # the length Stripe allows, which client libraries keep to
 
+# Receipts of a message beyond its job's attempts: handed back unread by an agent that stops or whose job takes long,
+# or received while another agent's lease had not ended.
+SPARE_RECEIPTS = 5
+
 # SQS: a message's visibility ends 12 h after it was received, whatever was extended (SQS developer guide).
 MAX_TIMEOUT_S = 12 * 60 * 60 - 300

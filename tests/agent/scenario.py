@@ -8,11 +8,12 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, ParamSpec
 
-from agent.attempt import Ports
 from agent.config import Config
+from agent.ports import Ports
 from agent.worker import Worker
 from sd_async.contract.adoption import first_record
 from sd_async.contract.jobs import JobType, RuntimeType
+from sd_async.contract.limits import SPARE_RECEIPTS
 from sd_async.contract.messages import JobMessage, encode_message
 from sd_async.contract.records import Record
 from sd_async.contract.results import ResultMessage, decode_result
@@ -43,6 +44,7 @@ CONFIG = Config(
     lease_s=60,
     max_attempts=5,
     grace_period_s=120,
+    jobs_ahead=10,
     retention_days=30,
     health_port=8081,
     log_level="INFO",
@@ -89,7 +91,9 @@ class Scenario:
     clock: FakeClock = field(default_factory=FakeClock)
 
     def __post_init__(self) -> None:
-        self.queue = FakeQueue(self.clock, visibility_s=self.config.visibility_s, max_receives=self.config.max_attempts)
+        self.queue = FakeQueue(
+            self.clock, visibility_s=self.config.visibility_s, max_receives=self.config.max_attempts + SPARE_RECEIPTS
+        )
         self.store = FakeStore()
         self.topic = FakeTopic()
         self.files = FakeFiles()

@@ -3,7 +3,7 @@
 import pytest
 
 from agent.errors import LeaseLostError
-from agent.ports import Claim, Ending, Store
+from agent.ports import Claim, Claiming, Ending, Store
 from sd_async.contract.adoption import first_record
 from sd_async.contract.jobs import JobError, Progress
 from sd_async.contract.records import Phases, Record, StoredOutput
@@ -28,9 +28,20 @@ DONE = Ending(
 async def claimed(store: StoreUnderTest) -> Record:
     first = first_record(message_of(context={"a": [1.5]}), now_ms=START_MS, retention_days=30)
     assert await store.port.create(first)
-    record = await store.port.claim(first, agent="comfy-0", message_id="m-0", now_ms=NOW, lease_until_ms=LEASE)
-    assert record is not None
-    return record
+    return await granted(store, Status.QUEUED, "comfy-0", NOW)
+
+
+async def asked(store: StoreUnderTest, seen: Status, agent: str, now_ms: int) -> Claiming:
+    return await store.port.claim(
+        JOB_ID, seen, agent=agent, message_id="m-0", now_ms=now_ms, lease_until_ms=now_ms + 60_000
+    )
+
+
+async def granted(store: StoreUnderTest, seen: Status, agent: str, now_ms: int) -> Record:
+    answer = await asked(store, seen, agent, now_ms)
+    assert answer.is_granted
+    assert answer.record is not None
+    return answer.record
 
 
 def held(record: Record) -> Claim:
@@ -39,6 +50,12 @@ def held(record: Record) -> Claim:
 
 @in_loop
 async def test_an_unknown_job_is_none(store: StoreUnderTest) -> None:
+    assert await store.port.get(JOB_ID) is None
+
+
+@in_loop
+async def test_an_unknown_job_is_not_made_by_a_claim(store: StoreUnderTest) -> None:
+    assert await asked(store, Status.QUEUED, "comfy-0", NOW) == Claiming(is_granted=False, record=None)
     assert await store.port.get(JOB_ID) is None
 
 
@@ -61,34 +78,25 @@ async def test_a_claim_counts_the_attempt_and_names_the_holder(store: StoreUnder
 @in_loop
 async def test_a_job_under_a_live_lease_is_not_claimed(store: StoreUnderTest) -> None:
     record = await claimed(store)
-    assert (
-        await store.port.claim(record, agent="comfy-1", message_id="m-1", now_ms=LEASE, lease_until_ms=LEASE + 1)
-        is None
-    )
+    for seen in (Status.QUEUED, Status.RUNNING):
+        refused = await asked(store, seen, "comfy-1", LEASE)
+        assert refused == Claiming(is_granted=False, record=record), "what it is now is told without another question"
 
 
 @in_loop
 async def test_a_job_whose_lease_ended_is_claimed_by_another(store: StoreUnderTest) -> None:
-    record = await claimed(store)
-    taken = await store.port.claim(
-        record, agent="comfy-1", message_id="m-1", now_ms=LEASE + 1, lease_until_ms=LEASE + 9
-    )
-    assert taken is not None
+    await claimed(store)
+    taken = await granted(store, Status.RUNNING, "comfy-1", LEASE + 1)
     assert (taken.status, taken.attempt, taken.agent) == (Status.RUNNING, 2, "comfy-1")
 
 
 @in_loop
 async def test_a_job_that_changed_since_it_was_seen_is_not_claimed(store: StoreUnderTest) -> None:
-    record = await claimed(store)
+    await claimed(store)
     store.change(JOB_ID, status=Status.CANCELING)
-    assert (
-        await store.port.claim(record, agent="comfy-1", message_id="m-1", now_ms=LEASE + 1, lease_until_ms=LEASE + 9)
-        is None
-    )
-    seen = await store.port.get(JOB_ID)
-    assert seen is not None
-    taken = await store.port.claim(seen, agent="comfy-1", message_id="m-1", now_ms=LEASE + 1, lease_until_ms=LEASE + 9)
-    assert taken is not None
+    refused = await asked(store, Status.RUNNING, "comfy-1", LEASE + 1)
+    assert (refused.is_granted, refused.record and refused.record.status) == (False, Status.CANCELING)
+    taken = await granted(store, Status.CANCELING, "comfy-1", LEASE + 1)
     assert taken.status is Status.CANCELING, "a cancellation must not be forgotten"
 
 
@@ -160,8 +168,7 @@ async def test_a_released_job_is_queued_says_why_and_can_be_claimed_again(store:
     record = await store.port.get(JOB_ID)
     assert record is not None
     assert (record.status, record.waiting, record.agent) == (Status.QUEUED, "AWS is busy.", None)
-    again = await store.port.claim(record, agent="comfy-1", message_id="m-1", now_ms=NOW, lease_until_ms=LEASE)
-    assert again is not None
+    again = await granted(store, Status.QUEUED, "comfy-1", NOW)
     assert (again.attempt, again.waiting) == (2, "")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from agent import errors
-from agent.core.limits import backoff_s, drain_s
+from agent.core.limits import backoff_s, drain_s, tries
 from agent.core.settle import Fate, branch_of, settle
 from agent.errors import AgentError, ConfigError, InvalidJobError
 from sd_async.contract.errors import ContractError
@@ -59,14 +59,25 @@ def test_the_tree_in_the_docstring_shows_every_leaf(kind: type[AgentError]) -> N
 
 
 @pytest.mark.parametrize("kind", LEAVES)
-def test_at_the_last_attempt_nothing_is_given_back_but_by_a_process_that_is_unfit(kind: type[AgentError]) -> None:
+def test_at_the_last_attempt_only_an_unfit_process_gives_back_and_what_never_began(kind: type[AgentError]) -> None:
     decision = settle(made(kind), 5, 5)
     is_kept = decision.fate is not Fate.RELEASE
-    assert is_kept or decision.ends_process
-    if branch_of(kind) in {errors.TransientError, errors.HandBackError}:
+    assert is_kept or decision.ends_process or kind is errors.NotBegunError
+    if kind is not errors.NotBegunError and branch_of(kind) in {errors.TransientError, errors.HandBackError}:
         assert decision.error is not None
         assert decision.error.code == "too_many_attempts"
         assert "No." in decision.error.message
+
+
+def test_a_job_that_waited_in_vain_is_not_worn_out_by_it() -> None:
+    assert settle(errors.NotBegunError("No."), 99, 5).fate is Fate.RELEASE
+
+
+@pytest.mark.parametrize(("attempt", "receipts", "expected"), [(1, 1, 1), (1, 6, 1), (2, 6, 2), (1, 10, 5)])
+def test_receipts_count_as_attempts_only_when_the_queue_is_about_to_give_up(
+    attempt: int, receipts: int, expected: int
+) -> None:
+    assert tries(attempt, receipts) == expected
 
 
 def test_success_is_recorded_as_such() -> None:

@@ -1,6 +1,7 @@
 """SIGTERM, in every state an agent can be in."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -88,10 +89,10 @@ class LastMoment(FakeQueue):
 
     stop: asyncio.Event
 
-    async def receive(self, wait_s: int) -> Delivery | None:
-        delivery = await super().receive(wait_s)
+    async def receive(self, wait_s: int, most: int) -> Sequence[Delivery]:
+        found = await super().receive(wait_s, most)
         self.stop.set()
-        return delivery
+        return found
 
 
 @in_loop

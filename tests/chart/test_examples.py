@@ -77,7 +77,7 @@ def test_no_variable_is_named_that_the_agent_does_not_know(path: Path) -> None:
 
 def test_the_agent_misses_what_the_chart_leaves_out() -> None:
     given = environment(EXAMPLES[0]) | {"SD_RUNTIME_TYPE": "comfyui"}
-    optional = {"SD_FILE_BUCKETS", "SD_HEARTBEAT_S", "SD_LEASE_S", "SD_HEALTH_PORT", "SD_LOG_LEVEL"}
+    optional = {"SD_FILE_BUCKETS", "SD_HEARTBEAT_S", "SD_LEASE_S", "SD_HEALTH_PORT", "SD_JOBS_AHEAD", "SD_LOG_LEVEL"}
     for name in set(given) - optional - LIBRARIES:
         with pytest.raises(ConfigError, match=name):
             load({each: value for each, value in given.items() if each != name})

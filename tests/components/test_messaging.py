@@ -36,7 +36,7 @@ def test_a_message_is_hidden_for_one_lease_and_given_up_after_the_agents_attempt
     assert queue["visibilityTimeoutSeconds"] == 90
     assert json.loads(queue["redrivePolicy"]) == {
         "deadLetterTargetArn": f"{SQS}sd-async-dev-dead-{runtime}",
-        "maxReceiveCount": 4,
+        "maxReceiveCount": 9,
     }
     assert queue["receiveWaitTimeSeconds"] == 20
 

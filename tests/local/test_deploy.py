@@ -65,7 +65,7 @@ def test_a_queue_has_its_numbers_its_encryption_and_its_dead_letters(place: Plac
         "SqsManagedSseEnabled": "true",
     }
     assert queue["ReceiveMessageWaitTimeSeconds"] == "20"
-    assert queue["RedrivePolicy"] == {"deadLetterTargetArn": dead["QueueArn"], "maxReceiveCount": 5}
+    assert queue["RedrivePolicy"] == {"deadLetterTargetArn": dead["QueueArn"], "maxReceiveCount": 10}
     assert dead["RedriveAllowPolicy"] == {"redrivePermission": "byQueue", "sourceQueueArns": [queue["QueueArn"]]}
     assert dead["VisibilityTimeout"] == "180"
 

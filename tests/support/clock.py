@@ -19,6 +19,9 @@ class FakeClock:
     def now_ms(self) -> int:
         return START_MS + round(self._now_s * 1000)
 
+    def now_ns(self) -> int:
+        return self.now_ms() * 1_000_000
+
     def monotonic_s(self) -> float:
         return self._now_s
 

@@ -3,6 +3,7 @@
 Every fake has `faults`: what its next calls raise, by method name, one per call.
 """
 
+import asyncio
 import itertools
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from agent.errors import BadFileError, LeaseLostError
-from agent.ports import NOTHING, Artifact, Claim, Delivery, Ending, Report, Work
+from agent.ports import NOTHING, Artifact, Claim, Claiming, Delivery, Ending, Report, Work
 from sd_async.contract.jobs import Progress
 from sd_async.contract.records import Record, from_item, to_item
 from sd_async.contract.states import FINAL, Status
@@ -64,14 +65,17 @@ class FakeQueue:
         """Seconds until each message is visible, 0 for those that are."""
         return [max(message.visible_at_ms - self._clock.now_ms(), 0) / 1000 for message in self._messages]
 
-    async def receive(self, wait_s: int) -> Delivery | None:
+    async def receive(self, wait_s: int, most: int) -> Sequence[Delivery]:
         self.faults.happen("receive")
         until_s = self._clock.monotonic_s() + wait_s
         while (message := self._next_visible()) is None:
             if self._clock.monotonic_s() >= until_s:
-                return None
+                return []
             await self._clock.sleep(1)
-        return self._delivered(message)
+        found = [self._delivered(message)]
+        while len(found) < most and (message := self._next_visible()) is not None:
+            found.append(self._delivered(message))
+        return found
 
     async def extend(self, delivery: Delivery, visibility_s: int) -> bool:
         self.faults.happen("extend")
@@ -129,14 +133,16 @@ class FakeStore:
         return True
 
     async def claim(
-        self, seen: Record, *, agent: str, message_id: str, now_ms: int, lease_until_ms: int
-    ) -> Record | None:
+        self, job_id: str, seen: Status, *, agent: str, message_id: str, now_ms: int, lease_until_ms: int
+    ) -> Claiming:
         self.faults.happen("claim")
-        record = self.records[seen.id]
+        record = self.records.get(job_id)
+        if record is None:
+            return Claiming(is_granted=False, record=None)
         has_ended = record.status is not Status.QUEUED and (record.lease_until_ms or 0) < now_ms
-        if record.status is not seen.status or not (record.status is Status.QUEUED or has_ended):
-            return None
-        return self._write(
+        if record.status is not seen or not (record.status is Status.QUEUED or has_ended):
+            return Claiming(is_granted=False, record=record)
+        claimed = self._write(
             record,
             status=Status.CANCELING if record.status is Status.CANCELING else Status.RUNNING,
             attempt=record.attempt + 1,
@@ -148,6 +154,7 @@ class FakeStore:
             waiting="",
             progress=Progress(),
         )
+        return Claiming(is_granted=True, record=claimed)
 
     async def beat(self, claim: Claim, *, now_ms: int, lease_until_ms: int, progress: Progress) -> Status:
         self.faults.happen("beat")
@@ -246,7 +253,10 @@ PICTURE = Artifact("ComfyUI_00001_.png", "image", "image/png", "9", b"a picture"
 
 @dataclass
 class FakeBackend:
-    """A runtime that works for `run_s` and then gives `made`."""
+    """A runtime that works for `run_s` and then gives `made`, one work at a time in the order in which they came.
+
+    started: works handed over. spans: from when to when each one ran, on the clock.
+    """
 
     clock: FakeClock
     run_s: float = 10.0
@@ -258,6 +268,8 @@ class FakeBackend:
     started: list[Work] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     received: dict[str, bytes] = field(default_factory=dict)
+    spans: list[tuple[float, float]] = field(default_factory=list)
+    gpu: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def ready(self) -> bool:
         return self.is_up
@@ -272,9 +284,12 @@ class FakeBackend:
         self.started.append(work)
         self.received = {name: path.read_bytes() for name, path in work.files.items()}
         try:
-            report(Progress(value=0.25, nodes_done=1, nodes_total=4))
-            await self.clock.sleep(self.run_s)
-            self.faults.happen("run")
+            async with self.gpu:
+                began_s = self.clock.monotonic_s()
+                report(Progress(value=0.25, nodes_done=1, nodes_total=4))
+                await self.clock.sleep(self.run_s)
+                self.spans.append((began_s, self.clock.monotonic_s()))
+                self.faults.happen("run")
         except BaseException:
             self.stopped.append(work.run_id)
             raise

@@ -65,6 +65,7 @@ runAsGroup: 65532
   (list "SD_LEASE_S" (int .Values.job.leaseSeconds))
   (list "SD_MAX_ATTEMPTS" (int .Values.job.maxAttempts))
   (list "SD_GRACE_PERIOD_S" (int .Values.terminationGracePeriodSeconds))
+  (list "SD_JOBS_AHEAD" (int .Values.agent.jobsAhead))
   (list "SD_RETENTION_DAYS" (int .Values.job.retentionDays))
   (list "SD_HEALTH_PORT" (int .Values.agent.healthPort))
   (list "SD_LOG_LEVEL" .Values.agent.logLevel)
