@@ -77,6 +77,42 @@ async def test_a_refused_upload_is_the_files_fault_and_a_failed_one_the_runtimes
 
 
 @in_loop
+async def test_a_prompt_is_followed_under_the_id_that_the_runtime_gave_it() -> None:
+    seen: list[Progress] = []
+    script = Script(
+        after=2,
+        refusal=(200, {"prompt_id": "its-own", "number": 1, "node_errors": {}}),
+        late_frames=[{"type": "executing", "data": {"prompt_id": "its-own", "node": "9"}}],
+    )
+    async with backend_of(script) as backend:
+        assert len(await backend.run(WORK, seen.append)) == 1
+    assert set(script.asked_for) == {"its-own"}
+    assert [progress.current_node for progress in seen][:1] == ["9"]
+
+
+@in_loop
+async def test_what_the_runtime_says_of_itself_is_noted_for_the_account() -> None:
+    system = {"comfyui_version": "0.3.64", "pytorch_version": "2.13", "argv": ["main.py", "--secret"], "os": "posix"}
+    script = Script(stats={"system": system, "devices": [{"name": "cuda:0 NVIDIA L4", "vram_total": 1}]})
+    work = Work(JOB_ID, "x", WORKFLOW, {})
+    async with backend_of(script) as backend:
+        assert await backend.ready()
+        await backend.run(work, lambda _: None)
+    assert work.notes == {
+        "comfyui_version": "0.3.64",
+        "pytorch_version": "2.13",
+        "devices": ["cuda:0 NVIDIA L4"],
+    }
+
+
+@pytest.mark.parametrize("stats", [[], {"system": 1}, {"devices": None}, {"system": {}, "devices": [1]}])
+@in_loop
+async def test_a_runtime_that_says_something_else_of_itself_is_ready_all_the_same(stats: object) -> None:
+    async with backend_of(Script(stats=stats)) as backend:
+        assert await backend.ready()
+
+
+@in_loop
 async def test_progress_comes_from_the_socket() -> None:
     seen: list[Progress] = []
     state = {"9": {"state": "running", "value": 3, "max": 4}}

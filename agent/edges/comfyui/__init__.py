@@ -16,7 +16,7 @@ from websockets.exceptions import WebSocketException
 from agent.edges.comfyui.graph import prepared, upload_name
 from agent.edges.comfyui.outputs import File, artifacts
 from agent.edges.comfyui.progress import Tracker
-from agent.edges.comfyui.replies import check_accepted, outputs_of
+from agent.edges.comfyui.replies import check_accepted, outputs_of, runtime_notes
 from agent.errors import (
     AgentError,
     BadFileError,
@@ -58,6 +58,7 @@ class ComfyUI:
         self._socket_url = f"ws{url.removeprefix('http')}/ws"
         self._poll_s = poll_s
         self._reconnect_s = reconnect_s
+        self._notes: dict[str, Any] = {}
         self._http = httpx.AsyncClient(
             base_url=url,
             timeout=ANSWER_TIMEOUT_S,
@@ -68,9 +69,11 @@ class ComfyUI:
 
     async def ready(self) -> bool:
         try:
-            return (await self._ask("GET", "/system_stats", timeout=READY_TIMEOUT_S)).status_code == 200
+            answer = await self._ask("GET", "/system_stats", timeout=READY_TIMEOUT_S)
         except RuntimeLostError:
             return False
+        self._notes = runtime_notes(_json(answer))
+        return answer.status_code == 200
 
     async def reset(self) -> None:
         with contextlib.suppress(RuntimeLostError, RuntimeFaultError):
@@ -84,19 +87,22 @@ class ComfyUI:
     async def run(self, work: Work, report: Report) -> Sequence[Artifact]:
         graph = prepared(work.input, work.label, await self._uploaded(work))
         tracker = Tracker(work.run_id, graph, report)
+        work.notes.update(self._notes)
+        prompt_id = work.run_id
         client_id, opened, hint = uuid.uuid4().hex, asyncio.Event(), asyncio.Event()
         listener = asyncio.create_task(self._listen(client_id, tracker, opened, hint))
         is_over = False
         try:
             await opened.wait()  # messages sent before the socket is there are never repeated
-            await self._submit(work.run_id, graph, client_id)
-            entry = await self._ended(work.run_id, hint)
+            # Not every version takes an id from its client.
+            prompt_id = tracker.run_id = await self._submit(prompt_id, graph, client_id)
+            entry = await self._ended(prompt_id, hint)
             is_over = True
         finally:
             listener.cancel()
             await asyncio.wait([listener])
             if not is_over:
-                await self._stop(work.run_id)
+                await self._stop(prompt_id)
         if made := artifacts(outputs_of(entry), list(graph)):
             return made
         raise NoOutputsError("The workflow ran and saved nothing: no output node wrote a file or a text.")
@@ -137,7 +143,8 @@ class ComfyUI:
             raise BadFileError(f"The runtime refuses an input file with {answer.status_code}.")
         return f"{stored['subfolder']}/{stored['name']}" if stored.get("subfolder") else str(stored["name"])
 
-    async def _submit(self, run_id: str, graph: Mapping[str, Any], client_id: str) -> None:
+    async def _submit(self, run_id: str, graph: Mapping[str, Any], client_id: str) -> str:
+        """The prompt's id at the runtime: the one that was asked for, where it may be."""
         answer = await self._ask(
             "POST",
             "/prompt",
@@ -148,7 +155,7 @@ class ComfyUI:
                 "extra_data": {"sd_async_agent": self._agent_id},
             },
         )
-        check_accepted(answer.status_code, _json(answer))
+        return check_accepted(answer.status_code, _json(answer)) or run_id
 
     async def _ended(self, run_id: str, hint: asyncio.Event) -> Mapping[str, Any]:
         """History entry of the prompt, once there is one; the caller bounds how long that may take."""

@@ -12,10 +12,13 @@ _MAY_HAVE_ENDED = frozenset({"execution_success", "execution_error", "execution_
 
 
 class Tracker:
-    """Follows one prompt; `report` gets a new Progress with every message that changes it."""
+    """Follows one prompt; `report` gets a new Progress with every message that changes it.
+
+    run_id: the prompt's id, which the runtime may change when it takes the prompt.
+    """
 
     def __init__(self, run_id: str, graph: Mapping[str, Any], report: Report) -> None:
-        self._run_id = run_id
+        self.run_id = run_id
         self._classes = {node_id: node.get("class_type") for node_id, node in graph.items()}
         self._report = report
         self._done: set[str] = set()
@@ -32,7 +35,7 @@ class Tracker:
         except msgspec.DecodeError:
             return False
         data = message.data
-        if data.get("prompt_id", self._run_id) != self._run_id:
+        if data.get("prompt_id", self.run_id) != self.run_id:
             return False
         match message.type:
             case "execution_cached":

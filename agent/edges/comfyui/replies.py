@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+import msgspec
+
 from agent.errors import (
     InvalidWorkflowError,
     JobError,
@@ -12,7 +14,8 @@ from agent.errors import (
     RuntimeFaultError,
     RuntimeGoneError,
 )
-from sd_async.contract.codec import encode
+from sd_async.contract.codec import convert, encode
+from sd_async.contract.errors import ContractError
 
 # A DynamoDB item ends at 400 KB, and the reasons of a large graph, each with a node's whole input lists, do not.
 _MAX_NODE_ERRORS_BYTES = 128 * 1024
@@ -20,6 +23,7 @@ _MAX_MESSAGE_CHARS = 8 * 1024
 # DynamoDB numbers end at 1e126; ComfyUI's bounds include the largest float and infinity.
 _MAX_NUMBER = 1e125
 
+_VERSIONS = ("comfyui_version", "pytorch_version", "python_version")
 _MEMORY_MARKS = (
     "out of memory",  # CUDA, HIP and MPS, each with its own name before it
     "DefaultCPUAllocator: can't allocate memory",
@@ -28,9 +32,10 @@ _MEMORY_MARKS = (
 )
 
 
-def check_accepted(status: int, document: Any) -> None:
-    """document: the answer to `POST /prompt`, None when it is no JSON object.
+def check_accepted(status: int, document: Any) -> str | None:
+    """The id that the runtime gave the prompt, None when it does not say.
 
+    document: the answer to `POST /prompt`, None when it is no JSON object.
     A graph of which only a part is valid is accepted by ComfyUI, but it is not what the client asked for.
     Raises: InvalidWorkflowError, RuntimeFaultError.
     """
@@ -39,13 +44,29 @@ def check_accepted(status: int, document: Any) -> None:
     if status == 200:
         if node_errors:
             raise _invalid("Part of the workflow is invalid; nothing of it was run.", node_errors)
-        return
+        given = answer.get("prompt_id")
+        return given if isinstance(given, str) and given else None
     if status == 413:
         raise InvalidWorkflowError("The runtime refuses the workflow as too large.")
     if status != 400:
         raise RuntimeFaultError(f"The runtime answers {status} to a workflow.")
     error = answer.get("error")
     raise _invalid(_refusal(error), node_errors)
+
+
+class _Stats(msgspec.Struct):
+    system: dict[str, Any] = {}
+    devices: list[dict[str, Any]] = []
+
+
+def runtime_notes(document: Any) -> dict[str, Any]:
+    """What `result.json` tells of the runtime. document: the answer to `GET /system_stats`, of any shape."""
+    try:
+        stats = convert(document, _Stats)
+    except ContractError:
+        return {}
+    versions = {name: str(stats.system[name])[:100] for name in _VERSIONS if name in stats.system}
+    return versions | {"devices": [str(device.get("name"))[:100] for device in stats.devices[:16]]}
 
 
 def outputs_of(entry: Mapping[str, Any]) -> dict[str, Any]:
