@@ -8,6 +8,7 @@ import contextlib
 import json
 import resource
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from typing import Any
 MAX_PIXELS = {"png": 8192 * 8192, "jpeg": 8192 * 8192, "webp": 25_000_000}
 MAX_SIDE = {"png": 2**31 - 1, "jpeg": 65_500, "webp": 16_383}  # of the format, or of its usual library
 MEMORY_BYTES = 704 * 1024 * 1024  # the agent's container has 1 GiB by default (chart, agent.resources)
+AGENT_BYTES = 192 * 1024 * 1024  # left to the agent, which takes 80, and to what the kernel counts as its own
+LEAST_BYTES = 96 * 1024 * 1024  # Python, Pillow and a small picture
+# What the container may take, by cgroup version. Beyond it the kernel ends all that is in the container, not one.
+CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 MAX_FILE_BYTES = 512 * 1024 * 1024
 DEFAULT_QUALITY = 90
 PNG_LEVEL = 4  # ComfyUI's own
@@ -41,14 +46,22 @@ def answer(order: dict[str, Any]) -> dict[str, Any]:
     except RefusedError as error:
         return {"error": str(error)}
     except MemoryError:
-        return {"error": f"It takes more than {MEMORY_BYTES // 1024**2} MB of memory."}
+        return {"error": f"It takes more than {memory_bytes() // 1024**2} MB of memory."}
     except Exception as error:  # noqa: BLE001 - the process boundary: decoders raise anything
         return {"error": f"It cannot be read or written ({type(error).__name__}: {str(error)[:200]})."}
 
 
+def memory_bytes(limits: Sequence[Path] = CONTAINER_LIMITS) -> int:
+    """What this process may take: MEMORY_BYTES, or less in a smaller container."""
+    for limit in limits:
+        with contextlib.suppress(OSError, ValueError):  # not there, or `max`
+            return min(MEMORY_BYTES, max(int(limit.read_text(encoding="ascii")) - AGENT_BYTES, LEAST_BYTES))
+    return MEMORY_BYTES
+
+
 def _limit() -> None:
     limits = {
-        resource.RLIMIT_AS: MEMORY_BYTES,
+        resource.RLIMIT_AS: memory_bytes(),
         resource.RLIMIT_FSIZE: MAX_FILE_BYTES,
         resource.RLIMIT_CORE: 0,
     }

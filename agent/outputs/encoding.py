@@ -6,6 +6,7 @@ import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -15,6 +16,9 @@ from sd_async.contract.jobs import OutputOptions
 ENCODER = (sys.executable, "-m", "agent.outputs.encoder")
 # The largest picture that is taken, of noise, needs 20 s of one core; a busy node gives less than one.
 TIMEOUT_S = 180.0
+
+# Of every job in this process, by its loop: the memory of two pictures would add up.
+_TURNS: "WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]" = WeakKeyDictionary()
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -35,12 +39,11 @@ class Encoder:
         self._command = command
         self._timeout_s = timeout_s
         self._process: Process | None = None
-        self._turn = asyncio.Lock()
 
     async def encoded(self, source: Path, target: Path, options: OutputOptions) -> Answer:
         """Raises: OutputFormatError with a sentence that does not name the picture."""
         order = msgspec.structs.asdict(options) | {"source": str(source), "target": str(target)}
-        async with self._turn:
+        async with _TURNS.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
             try:
                 async with asyncio.timeout(self._timeout_s):
                     answer = await self._answer(msgspec.json.encode(order))

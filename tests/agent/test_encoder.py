@@ -159,6 +159,21 @@ def test_what_is_no_whole_picture_is_refused_in_words(tmp_path: Path, data: byte
     assert refused(tmp_path, data, "jpeg").startswith("It cannot be read")
 
 
+@pytest.mark.parametrize(
+    ("limit", "most"),
+    [
+        ("max\n", encoder.MEMORY_BYTES),
+        (f"{1 << 30}\n", encoder.MEMORY_BYTES),
+        (f"{512 << 20}\n", 320 << 20),
+        (f"{128 << 20}\n", encoder.LEAST_BYTES),
+    ],
+)
+def test_the_process_takes_what_its_container_has_beside_the_agent(tmp_path: Path, limit: str, most: int) -> None:
+    (tmp_path / "memory.max").write_text(limit)
+    assert encoder.memory_bytes([tmp_path / "memory.max", tmp_path / "none"]) == most
+    assert encoder.memory_bytes([tmp_path / "none", tmp_path / "memory.max"]) == most
+
+
 @contextlib.asynccontextmanager
 async def process(*command: str, timeout_s: float = 15.0) -> AsyncIterator[Encoder]:
     started = Encoder((sys.executable, "-c", *command), timeout_s) if command else Encoder(timeout_s=timeout_s)
@@ -176,6 +191,17 @@ async def test_the_process_encodes_one_picture_after_the_other(tmp_path: Path) -
         answers = await asyncio.gather(*(running.encoded(tmp_path / "a", tmp_path / name, WEBP) for name in "bcd"))
         assert answers == [Answer(), Answer(), Answer()]
         assert opened((tmp_path / "d").read_bytes()).format == "WEBP"
+
+
+@in_loop
+async def test_two_jobs_pictures_are_encoded_one_after_the_other(tmp_path: Path) -> None:
+    mark = tmp_path / "busy"
+    script = f"import json, pathlib, sys, time; mark = pathlib.Path({str(mark)!r})\nfor _ in sys.stdin:\n"
+    script += " met = mark.exists(); mark.touch(); time.sleep(0.05); mark.unlink(missing_ok=True)\n"
+    script += " print(json.dumps({'left_out': ['met'] if met else []}), flush=True)"
+    async with process(script) as one, process(script) as other:
+        works = [each.encoded(tmp_path / "a", tmp_path / "b", WEBP) for each in (one, other, one, other)]
+        assert await asyncio.gather(*works) == [Answer()] * 4
 
 
 @in_loop
