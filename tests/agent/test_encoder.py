@@ -4,12 +4,15 @@ import asyncio
 import contextlib
 import json
 import sys
+import tempfile
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from agent.errors import OutputFormatError
@@ -157,6 +160,22 @@ def test_a_picture_beyond_a_bound_is_refused_with_both_numbers(
 @pytest.mark.parametrize("data", [b"", b"no picture", comfyui_png()[:60], bomb(100, 100)])
 def test_what_is_no_whole_picture_is_refused_in_words(tmp_path: Path, data: bytes) -> None:
     assert refused(tmp_path, data, "jpeg").startswith("It cannot be read")
+
+
+WHOLE = (comfyui_png(), encoded(picture(), "JPEG"), encoded(picture("RGBA"), "WEBP"), encoded(picture("P"), "GIF"))
+
+
+@given(st.sampled_from(WHOLE), st.data())
+def test_any_damage_ends_in_a_picture_or_in_a_sentence(whole: bytes, data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(whole) - 1))
+    damaged = whole[:place] + data.draw(st.binary(max_size=9)) + whole[place + data.draw(st.integers(0, 9)) :]
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "source"), Path(folder, "target")
+        source.write_bytes(damaged)
+        order = {"source": str(source), "target": str(target), "format": "jpeg", "quality": None, "metadata": None}
+        answer = encoder.answer(order)
+        assert ("error" in answer) or (opened(target.read_bytes()).format == "JPEG")
+        assert len(json.dumps(answer)) < 1000
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,18 @@ def test_every_kind_of_output_arrives_untouched_whatever_is_asked_of_images(stag
     assert texts == {f"bytes of {key}" for key, _, _, _ in KINDS} | {"some words"}
 
 
+def test_a_picture_that_is_none_fails_its_job_in_a_sentence_and_no_other(stage: Stage) -> None:
+    inputs = {"key": "images", "suffix": ".png", "text": "no picture", "filename_prefix": "bad"}
+    graph = {"9": {"class_type": "PainterFile", "inputs": inputs}}
+    request = graphs.request(graph, output=OutputOptions(format="webp"))
+    job = stage.client.wait(stage.client.submit(request).id, timeout_s=WAIT_S)
+    assert (job.status, job.attempts, job.outputs) == (Status.FAILED, 1, [])
+    assert job.error is not None
+    assert job.error.code == "output_format"
+    assert job.error.message.startswith("`bad_00001_.png` cannot be delivered as asked. It cannot be read")
+    done(stage, graphs.request(graphs.colour(5), output=OutputOptions(format="webp")))
+
+
 def test_a_job_of_nothing_but_previews_delivers_them_each_time(stage: Stage) -> None:
     graph = graphs.colour(4)
     graph["9"] = {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
