@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from agent.errors import OutputFormatError
 from agent.outputs import encoder
@@ -160,6 +161,14 @@ def test_a_picture_beyond_a_bound_is_refused_with_both_numbers(
 @pytest.mark.parametrize("data", [b"", b"no picture", comfyui_png()[:60], bomb(100, 100)])
 def test_what_is_no_whole_picture_is_refused_in_words(tmp_path: Path, data: bytes) -> None:
     assert refused(tmp_path, data, "jpeg").startswith("It cannot be read")
+
+
+def test_a_text_that_unpacks_to_more_than_a_text_may_be_is_refused_in_words(tmp_path: Path) -> None:
+    chunks = PngInfo()
+    chunks.add_text("prompt", "x" * (2 << 20), zip=True)
+    data = encoded(picture(), "PNG", pnginfo=chunks)
+    assert len(data) < 10_000
+    assert "MAX_TEXT_CHUNK" in refused(tmp_path, data, "webp")
 
 
 WHOLE = (comfyui_png(), encoded(picture(), "JPEG"), encoded(picture("RGBA"), "WEBP"), encoded(picture("P"), "GIF"))
