@@ -6,27 +6,52 @@ Exit codes: 0 stopped by SIGTERM or SIGINT with its job finished or given back; 
 
 import asyncio
 import contextlib
+import importlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
 
 from agent import aws, health, telemetry
 from agent.config import Config, load
 from agent.edges.clock import SystemClock
-from agent.edges.comfyui import ComfyUI
-from agent.edges.download import HttpsDownload
 from agent.edges.dynamodb import DynamoStore
 from agent.edges.s3 import S3Files
 from agent.edges.sns import SnsTopic
 from agent.edges.sqs import SqsQueue
 from agent.errors import AwsUnusableError, ConfigError, FatalError, RuntimeGoneError
-from agent.ports import Ports
+from agent.ports import Backend, Ports
 from agent.telemetry import LOGGER
 from agent.worker import Worker
 from sd_async.contract.jobs import RuntimeType
 
-BACKENDS = {RuntimeType.COMFYUI: ComfyUI}
+
+class _Driver(Backend, Protocol):
+    async def aclose(self) -> None: ...
+
+
+# Modules that only some agents, or some jobs, need are loaded by those: an HTTP client alone takes 10 MB.
+
+
+def _comfyui(config: Config) -> _Driver:
+    from agent.edges.comfyui import ComfyUI  # noqa: PLC0415 - see above
+
+    return ComfyUI(config.runtime_url, config.agent_id, output_folder=config.output_folder)
+
+
+class _Https:
+    """The web, as a Source."""
+
+    async def fetch(self, url: str, target: Path, max_bytes: int) -> int:
+        module = await asyncio.to_thread(importlib.import_module, "agent.edges.download")
+        fetched: int = await module.HttpsDownload().fetch(url, target, max_bytes)
+        return fetched
+
+
+BACKENDS: Mapping[RuntimeType, Callable[[Config], _Driver]] = {RuntimeType.COMFYUI: _comfyui}
 EXIT_CODES: Mapping[type[FatalError], int] = {ConfigError: 2, RuntimeGoneError: 3, AwsUnusableError: 4}
 
 
@@ -51,6 +76,7 @@ def main() -> int:
 async def _serve(config: Config) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(aws.THREADS, thread_name_prefix="call"))
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     async with _ports(config) as ports, health.serving(config.pod_ip, config.health_port, ports.backend.ready):
@@ -63,14 +89,14 @@ async def _serve(config: Config) -> None:
 async def _ports(config: Config) -> AsyncIterator[Ports]:
     clients = aws.clients(config.region, config.endpoint_url)
     files = S3Files(clients.s3, config.output_bucket)
-    backend = BACKENDS[config.runtime_type](config.runtime_url, config.agent_id)
+    backend = BACKENDS[config.runtime_type](config)
     async with contextlib.aclosing(backend):
         yield Ports(
             queue=SqsQueue(clients.sqs, config.queue_url),
             store=DynamoStore(clients.dynamodb, config.jobs_table),
             topic=SnsTopic(clients.sns, config.results_topic_arn),
             files=files,
-            sources={"s3": files, "https": HttpsDownload()},
+            sources={"s3": files, "https": _Https()},
             backend=backend,
             clock=SystemClock(),
         )

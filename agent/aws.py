@@ -5,16 +5,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-import boto3
-from botocore.config import Config as BotoConfig
-from botocore.exceptions import (
+from agent.boto import (
     BotoCoreError,
     ClientError,
     CredentialRetrievalError,
     NoCredentialsError,
     PartialCredentialsError,
+    boto3,
 )
-
+from agent.boto import Config as BotoConfig
 from agent.errors import AgentError, AwsRefusedError, AwsUnavailableError, AwsUnusableError
 
 if TYPE_CHECKING:  # stubs only; the image does not carry them
@@ -26,8 +25,9 @@ if TYPE_CHECKING:  # stubs only; the image does not carry them
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Only one long poll, one heartbeat and one job's own call are ever under way together, on each service.
-POOL_CONNECTIONS = 4
+# As many threads make calls at once, beside the long poll (`__main__`); a connection too many is made anew each time.
+THREADS = 8
+POOL_CONNECTIONS = THREADS + 1
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 30  # the longest long poll is 20 s
 
@@ -128,10 +128,19 @@ def translated(error: BotoCoreError | ClientError) -> AgentError:
     return AwsUnavailableError(f"AWS cannot be reached ({type(error).__name__}).")
 
 
+def entry_error(entry: Any, operation: str) -> AgentError:
+    """What went wrong with one entry of a batch. entry: of the answer's `Failed`."""
+    code, is_ours = entry.get("Code", ""), bool(entry.get("SenderFault"))
+    return _of_code(code, 400 if is_ours else 500, f"{code} on {operation}")
+
+
 def _of_answer(error: ClientError) -> AgentError:
     code = error_code(error)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    what = f"{code or status} on {error.operation_name}"
+    return _of_code(code, status, f"{code or status} on {error.operation_name}")
+
+
+def _of_code(code: str, status: int, what: str) -> AgentError:
     if code in _THROTTLED or status >= 500 or status == 429:
         return AwsUnavailableError(f"AWS is busy or failing: {what}.")
     if code in _UNUSABLE:

@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 class Config:
     """Times are seconds. file_buckets: all that `s3://` files may come from, the input bucket among them.
 
+    output_folder: the runtime's own, where it is shared with the agent.
     jobs_ahead: messages taken while another job runs, at most; 0 for one job after the other.
     """
 
@@ -32,6 +34,7 @@ class Config:
     output_bucket: str
     input_bucket: str
     file_buckets: frozenset[str]
+    output_folder: Path | None
     job_timeout_s: int
     visibility_s: int
     heartbeat_s: int
@@ -63,6 +66,7 @@ def load(environment: Mapping[str, str]) -> Config:
         "output_bucket": read.text("SD_OUTPUT_BUCKET"),
         "input_bucket": input_bucket,
         "file_buckets": frozenset({input_bucket, *read.names("SD_FILE_BUCKETS")}),
+        "output_folder": read.folder("SD_OUTPUT_FOLDER"),
         "job_timeout_s": read.whole("SD_JOB_TIMEOUT_S", 1, MAX_TIMEOUT_S),
         "visibility_s": read.whole("SD_VISIBILITY_S", 1, 43200),
         "heartbeat_s": read.whole("SD_HEARTBEAT_S", 1, MAX_TIMEOUT_S, default=5),
@@ -104,6 +108,13 @@ class _Reader:
 
     def names(self, name: str) -> list[str]:
         return [part.strip() for part in self._environment.get(name, "").split(",") if part.strip()]
+
+    def folder(self, name: str) -> Path | None:
+        """An absolute path, which need not exist yet: whoever shares it may make it later."""
+        given = self._environment.get(name, "").strip()
+        if given and not given.startswith("/"):
+            self.refuse(name, f"is `{given}` and must be an absolute path")
+        return Path(given) if given else None
 
     def whole(self, name: str, low: int, high: int, *, default: int | None = None) -> int:
         given = self._environment.get(name, "").strip()

@@ -4,7 +4,7 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,8 +63,10 @@ class Emulator:
 
 
 @contextlib.contextmanager
-def running(folder: Path, region: str = REGION) -> Iterator[Emulator]:
+def running(folder: Path, region: str = REGION, command: Sequence[str] = ()) -> Iterator[Emulator]:
     """An emulator until the block ends. folder: an existing folder for its log and temporary files.
+
+    command: a program that is the emulator and more, as measurements need one.
 
     Raises: ProcessFailedError, with the last lines of its log.
     """
@@ -82,7 +84,8 @@ def running(folder: Path, region: str = REGION) -> Iterator[Emulator]:
         **CREDENTIALS,
     }
     log = scratch / "emulator.log"
-    child = Child("emulator", python_module("ministack"), environment=environment, log=log, cwd=scratch)
+    command = command or python_module("ministack")
+    child = Child("emulator", command, environment=environment, log=log, cwd=scratch)
     try:
         _wait_until_ready(endpoint, child)
         yield Emulator(endpoint, child, region)

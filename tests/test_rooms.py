@@ -84,17 +84,20 @@ ROOMS: dict[str, Room] = {
     "agent, ports": Room(files=("agent/ports.py",), own=("agent.errors", CONTRACT)),
     "agent, core": Room(files=("agent/core/*.py",), own=("agent.core", "agent.errors", CONTRACT)),
     # One place translates botocore for the four AWS edges (0008).
-    "agent, aws": Room(files=("agent/aws.py",), own=("agent.errors",), foreign=BOTO),
+    "agent, aws": Room(files=("agent/aws.py", "agent/boto.py"), own=("agent.boto", "agent.errors"), foreign=BOTO),
+    "agent, batches": Room(files=("agent/batching.py",)),
     "agent, edges of AWS": Room(
         files=tuple(f"agent/edges/{name}.py" for name in ("dynamodb", "s3", "sns", "sqs")),
-        own=("agent.aws", "agent.ports", "agent.errors", CONTRACT),
+        own=("agent.aws", "agent.batching", "agent.boto", "agent.ports", "agent.errors", CONTRACT),
         foreign=BOTO,
     ),
+    # One place speaks HTTP to the runtime on the loopback (0102).
+    "agent, neighbour": Room(files=("agent/neighbour.py",), own=("agent.errors",)),
     # ComfyUI tells its progress over a WebSocket (0008).
     "agent, edge of ComfyUI": Room(
         files=("agent/edges/comfyui/*.py",),
-        own=("agent.edges.comfyui", "agent.ports", "agent.errors", CONTRACT),
-        foreign=("httpx", "websockets", STRUCTS),
+        own=("agent.edges.comfyui", "agent.neighbour", "agent.ports", "agent.errors", CONTRACT),
+        foreign=("websockets", STRUCTS),
     ),
     "agent, edge of A1111": Room(
         files=("agent/edges/a1111/*.py",),

@@ -2,21 +2,20 @@
 
 import asyncio
 import contextlib
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
-
-from botocore.exceptions import BotoCoreError, ClientError
+from typing import TYPE_CHECKING
 
 from agent.aws import call, error_code, translated
-from agent.errors import BadFileError
+from agent.boto import BotoCoreError, ClientError
+from agent.errors import AgentError, BadFileError
 from agent.ports import NOTHING
 
 if TYPE_CHECKING:  # stubs only; the image does not carry them
     from mypy_boto3_s3 import S3Client
 
-_IN_MEMORY_BYTES = 4 * 1024 * 1024  # a 1024² PNG is 1.5 MB and never touches the disk; a video does
+# What is smaller goes in one call. Each part is in memory once, for its checksum and for botocore's retries.
+PART_BYTES = 8 * 1024 * 1024
 _CHUNK_BYTES = 256 * 1024
 # Without the right to list a bucket, S3 says 403 about a key that is not there.
 _NOT_THERE = frozenset({"403", "404", "AccessDenied", "NoSuchBucket", "NoSuchKey"})
@@ -40,21 +39,50 @@ class S3Files:
     async def put(
         self, key: str, chunks: AsyncIterator[bytes], content_type: str, metadata: Mapping[str, str] = NOTHING
     ) -> int:
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as body:
-            async for chunk in chunks:
-                if len(chunk) + body.tell() > _IN_MEMORY_BYTES:
-                    await asyncio.to_thread(body.write, chunk)
-                else:
-                    body.write(chunk)
-            size_bytes = body.tell()
-            body.seek(0)
-            await call(self._put, key, body, content_type, metadata)
-            return size_bytes
-
-    def _put(self, key: str, body: IO[bytes], content_type: str, metadata: Mapping[str, str]) -> None:
-        self._client.put_object(
-            Bucket=self._bucket, Key=key, Body=body, ContentType=content_type, Metadata=dict(metadata)
+        part = bytearray()
+        async for chunk in chunks:
+            part += chunk
+            if len(part) >= PART_BYTES:
+                return await self._put_in_parts(key, part, chunks, content_type, metadata)
+        await call(
+            self._client.put_object,
+            Bucket=self._bucket,
+            Key=key,
+            Body=part,
+            ContentType=content_type,
+            Metadata=dict(metadata),
         )
+        return len(part)
+
+    async def _put_in_parts(
+        self, key: str, part: bytearray, chunks: AsyncIterator[bytes], content_type: str, metadata: Mapping[str, str]
+    ) -> int:
+        """part: what was read so far."""
+        made = await call(
+            self._client.create_multipart_upload,
+            Bucket=self._bucket,
+            Key=key,
+            ContentType=content_type,
+            Metadata=dict(metadata),
+        )
+        upload = _Upload(self._client, self._bucket, key, made["UploadId"])
+        try:
+            await upload.add(part)
+            part = bytearray()
+            async for chunk in chunks:
+                part += chunk
+                if len(part) >= PART_BYTES:
+                    await upload.add(part)
+                    part = bytearray()
+            if part:
+                await upload.add(part)
+            await upload.complete()
+        except BaseException:
+            # Parts of an upload that was left open are paid for, and in no listing.
+            with contextlib.suppress(AgentError):
+                await asyncio.shield(upload.abort())
+            raise
+        return upload.size_bytes
 
     def _fetch(self, bucket: str, key: str, target: Path, max_bytes: int) -> int:
         answer = self._client.get_object(Bucket=bucket, Key=key)
@@ -64,6 +92,42 @@ class S3Files:
             for chunk in body.iter_chunks(_CHUNK_BYTES):
                 written_bytes += file.write(chunk)
         return written_bytes
+
+
+class _Upload:
+    """An object in the making, of parts in their order."""
+
+    def __init__(self, client: "S3Client", bucket: str, key: str, upload_id: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._key = key
+        self._id = upload_id
+        self._tags: list[str] = []
+        self.size_bytes = 0
+
+    async def add(self, part: bytearray) -> None:
+        answer = await call(
+            self._client.upload_part,
+            Bucket=self._bucket,
+            Key=self._key,
+            UploadId=self._id,
+            PartNumber=len(self._tags) + 1,
+            Body=part,
+        )
+        self._tags.append(answer["ETag"])
+        self.size_bytes += len(part)
+
+    async def complete(self) -> None:
+        await call(
+            self._client.complete_multipart_upload,
+            Bucket=self._bucket,
+            Key=self._key,
+            UploadId=self._id,
+            MultipartUpload={"Parts": [{"ETag": tag, "PartNumber": i} for i, tag in enumerate(self._tags, start=1)]},
+        )
+
+    async def abort(self) -> None:
+        await call(self._client.abort_multipart_upload, Bucket=self._bucket, Key=self._key, UploadId=self._id)
 
 
 def _refuse_above(max_bytes: int, size_bytes: int) -> None:

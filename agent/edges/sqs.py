@@ -6,15 +6,16 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from agent.aws import call, error_code, translated
-from agent.errors import AwsRefusedError
+from agent.aws import call, entry_error, translated
+from agent.batching import Batcher
+from agent.boto import BotoCoreError, ClientError
 from agent.ports import Delivery
 
 if TYPE_CHECKING:  # stubs only; the image does not carry them
     from mypy_boto3_sqs import SQSClient
 
+_EXTEND_LINGER_S = 0.005  # what is handed back, comes at once and together
+_DELETE_LINGER_S = 0.1  # nobody waits for it
 # What SQS answers about a message that is visible again, deleted, or moved to the dead-letter queue.
 _NOT_IN_FLIGHT = frozenset(
     {
@@ -30,6 +31,8 @@ class SqsQueue:
     def __init__(self, client: "SQSClient", url: str) -> None:
         self._client = client
         self._url = url
+        self._extending: Batcher[tuple[Delivery, int], bool] = Batcher(self._extended, linger_s=_EXTEND_LINGER_S)
+        self._deleting: Batcher[Delivery, bool] = Batcher(self._deleted, linger_s=_DELETE_LINGER_S)
 
     async def receive(self, wait_s: int, most: int) -> Sequence[Delivery]:
         poll = _Poll(self._client, self._url, wait_s, most)
@@ -42,19 +45,42 @@ class SqsQueue:
             raise
 
     async def extend(self, delivery: Delivery, visibility_s: int) -> bool:
-        return await self._in_flight(self._client.change_message_visibility, delivery, VisibilityTimeout=visibility_s)
+        return await self._extending.done((delivery, visibility_s))
 
     async def delete(self, delivery: Delivery) -> None:
-        await self._in_flight(self._client.delete_message, delivery)
+        await self._deleting.done(delivery)
 
-    async def _in_flight(self, method: Any, delivery: Delivery, **named: Any) -> bool:
-        try:
-            await call(method, QueueUrl=self._url, ReceiptHandle=delivery.receipt, **named)
-        except AwsRefusedError as error:
-            if error_code(error) in _NOT_IN_FLIGHT:
-                return False
-            raise
-        return True
+    async def _extended(self, changes: Sequence[tuple[Delivery, int]]) -> Sequence[bool | Exception]:
+        answer = await call(
+            self._client.change_message_visibility_batch,
+            QueueUrl=self._url,
+            Entries=[
+                {"Id": str(index), "ReceiptHandle": delivery.receipt, "VisibilityTimeout": visibility_s}
+                for index, (delivery, visibility_s) in enumerate(changes)
+            ],
+        )
+        return _each_of(answer, len(changes), "ChangeMessageVisibilityBatch")
+
+    async def _deleted(self, deliveries: Sequence[Delivery]) -> Sequence[bool | Exception]:
+        answer = await call(
+            self._client.delete_message_batch,
+            QueueUrl=self._url,
+            Entries=[
+                {"Id": str(index), "ReceiptHandle": delivery.receipt} for index, delivery in enumerate(deliveries)
+            ],
+        )
+        return _each_of(answer, len(deliveries), "DeleteMessageBatch")
+
+
+def _each_of(answer: Any, count: int, operation: str) -> Sequence[bool | Exception]:
+    """Of each entry: True when it was done, False when its message is no longer in flight, or its own error."""
+    failed = {entry["Id"]: entry for entry in answer.get("Failed", [])}
+    results: list[bool | Exception] = []
+    for index in range(count):
+        entry = failed.get(str(index))
+        is_gone = entry is not None and entry.get("Code") in _NOT_IN_FLIGHT
+        results.append(not is_gone if entry is None or is_gone else entry_error(entry, operation))
+    return results
 
 
 class _Poll:

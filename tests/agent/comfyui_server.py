@@ -106,6 +106,8 @@ class Server:
         if self._script.refusal is None:
             return web.json_response({"prompt_id": body["prompt_id"], "number": 1, "node_errors": {}})
         status, answer = self._script.refusal
+        if isinstance(answer, bytes):
+            return web.Response(status=status, body=answer, content_type="application/json")
         if isinstance(answer, str):
             return web.Response(status=status, text=answer)
         return web.json_response(answer, status=status)

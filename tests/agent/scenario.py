@@ -38,6 +38,7 @@ CONFIG = Config(
     output_bucket="outputs",
     input_bucket="inputs",
     file_buckets=frozenset({"inputs", "team"}),
+    output_folder=None,
     job_timeout_s=600,
     visibility_s=60,
     heartbeat_s=5,

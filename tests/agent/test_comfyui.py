@@ -1,6 +1,7 @@
 """The ComfyUI edge, against a server that says exactly what ComfyUI says."""
 
 import contextlib
+import uuid
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from agent.errors import (
 from agent.ports import Work
 from sd_async.contract.jobs import Progress
 from tests.agent.comfyui_client import WORK, backend_of, made_by
-from tests.agent.comfyui_server import Script, comfyui
+from tests.agent.comfyui_server import Script, comfyui, succeeded
 from tests.agent.scenario import JOB_ID, WORKFLOW, in_loop
 
 
@@ -130,6 +131,7 @@ async def test_progress_comes_from_the_socket() -> None:
     async with backend_of(script) as backend:
         await backend.run(WORK, seen.append)
     assert seen == [
+        Progress(nodes_total=1),  # it has begun
         Progress(
             value=0.75,
             nodes_done=0,
@@ -138,7 +140,7 @@ async def test_progress_comes_from_the_socket() -> None:
             current_node_class="SaveImage",
             step=3,
             steps=4,
-        )
+        ),
     ]
 
 
@@ -152,12 +154,57 @@ async def test_a_lost_socket_is_made_anew_under_another_id_and_the_history_decid
 
 
 @in_loop
+async def test_all_prompts_share_one_socket_and_each_hears_its_own() -> None:
+    ids = [str(uuid.UUID(int=number)) for number in range(1, 4)]
+    script = Script(after=0)
+    async with comfyui(script) as url, contextlib.aclosing(ComfyUI(url, "a", poll_s=1000)) as backend:
+        for run_id in ids:
+            script.frames = [{"type": "execution_success", "data": {"prompt_id": run_id}}]
+            assert len(await backend.run(Work(run_id, f"{run_id}-1", WORKFLOW, {}), lambda _: None)) == 1
+    assert len(script.sockets) == 1
+    assert {prompt["client_id"] for prompt in script.prompts} == set(script.sockets)
+    assert script.questions == 3, "one for each prompt"
+
+
+@in_loop
+async def test_a_file_in_a_shared_folder_is_read_there(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "fox_00001_.png").write_bytes(b"from the folder")
+    script = Script()
+    async with (
+        comfyui(script) as url,
+        contextlib.aclosing(ComfyUI(url, "a", poll_s=0.01, output_folder=tmp_path)) as backend,
+    ):
+        [artifact] = await backend.run(WORK, lambda _: None)
+        assert b"".join([chunk async for chunk in backend.read(artifact)]) == b"from the folder"
+    assert "/view" not in [path for path, _ in script.posts]
+
+
+@pytest.mark.parametrize(
+    ("subfolder", "name"), [("..", "secret"), ("s", "../../secret"), ("link", "secret"), ("", "no")]
+)
+@in_loop
+async def test_what_is_not_in_the_shared_folder_is_asked_for(tmp_path: Path, subfolder: str, name: str) -> None:
+    (tmp_path / "secret").write_bytes(b"not yours")
+    shared = tmp_path / "output"
+    (shared / "s").mkdir(parents=True)
+    (shared / "link").symlink_to(tmp_path)
+    entry = succeeded({"9": {"images": [{"filename": name, "subfolder": subfolder, "type": "output"}]}})
+    async with (
+        comfyui(Script(entry=entry)) as url,
+        contextlib.aclosing(ComfyUI(url, "a", poll_s=0.01, output_folder=shared)) as backend,
+    ):
+        [artifact] = await backend.run(WORK, lambda _: None)
+        assert b"".join([chunk async for chunk in backend.read(artifact)]) == b"pixels"
+
+
+@in_loop
 async def test_without_any_socket_the_job_is_done_all_the_same() -> None:
     assert len(await made_by(Script(after=3, has_socket=False))) == 1
 
 
 @in_loop
 async def test_a_finished_prompt_is_noticed_by_the_socket_long_before_the_next_poll() -> None:
-    script = Script(after=1, late_frames=[{"type": "execution_success", "data": {"prompt_id": JOB_ID}}])
+    script = Script(after=0, frames=[{"type": "execution_success", "data": {"prompt_id": JOB_ID}}])
     async with comfyui(script) as url, contextlib.aclosing(ComfyUI(url, "a", poll_s=1000)) as backend:
         assert len(await backend.run(WORK, lambda _: None)) == 1

@@ -4,10 +4,8 @@ import asyncio
 import contextlib
 from typing import Any
 
-import httpx
 import pytest
 
-from agent.edges.comfyui import ComfyUI
 from agent.errors import (
     AgentError,
     InvalidWorkflowError,
@@ -231,8 +229,5 @@ async def test_half_a_surrogate_pair_in_an_answer_keeps_no_failure_from_being_to
 
 @in_loop
 async def test_an_answer_whose_numbers_python_will_not_read_is_none() -> None:
-    answer = httpx.Response(400, text=f'{{"error": {"9" * 5000}}}', headers={"Content-Type": "application/json"})
-    transport = httpx.MockTransport(lambda _: answer)
-    async with contextlib.aclosing(ComfyUI("http://127.0.0.1:1", "comfy-0", transport=transport)) as backend:
-        with pytest.raises(InvalidWorkflowError, match="refuses the workflow"):
-            await backend.run(WORK, lambda _: None)
+    with pytest.raises(InvalidWorkflowError, match="refuses the workflow"):
+        await made_by(Script(refusal=(400, f'{{"error": {"9" * 5000}}}'.encode())))

@@ -1,5 +1,6 @@
 """A job that repeats an earlier one delivers again, whatever nodes it ends in: against the painter, which caches."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,7 +73,7 @@ async def test_only_the_last_node_of_a_repeat_runs_again(painter: str) -> None:
     backend = client(painter)
     for _ in range(2):
         await delivered(backend, graph)
-    history = (await backend._ask("GET", "/history")).json()
+    history = json.loads((await backend._ask("GET", "/history")).body)
     await backend.aclose()
     cached = [entry["status"]["messages"][1][1]["nodes"] for entry in history.values()]
     assert cached == [[], ["1"]], "the picture itself comes from the cache"

@@ -10,7 +10,9 @@ from agent.edges.comfyui.graph import prepared, upload_name
 from agent.edges.comfyui.outputs import artifacts
 from agent.edges.comfyui.progress import Tracker
 from agent.edges.comfyui.replies import check_accepted, outputs_of
+from agent.edges.comfyui.socket import Socket
 from agent.errors import AgentError, InvalidWorkflowError
+from agent.neighbour import Neighbour
 from sd_async.contract.codec import decode, encode
 from sd_async.contract.jobs import JobError, Progress
 from tests.agent.scenario import JOB_ID
@@ -127,10 +129,17 @@ def test_a_name_with_folders_in_it_is_only_its_last_part() -> None:
 
 def progress_of(*messages: dict[str, Any], graph: dict[str, Any] | None = None) -> list[Progress]:
     seen: list[Progress] = []
-    tracker = Tracker(JOB_ID, graph or {name: {"class_type": name.upper()} for name in "abcd"}, seen.append)
-    for message in messages:
-        tracker.take(encode(message).decode())
+    tracker = Tracker(graph or {name: {"class_type": name.upper()} for name in "abcd"}, seen.append)
+    hear(tracker, *(encode(message) for message in messages))
     return seen
+
+
+def hear(tracker: Tracker, *frames: bytes) -> None:
+    """As the socket hands them on."""
+    socket = Socket(Neighbour("http://127.0.0.1:1"), 1)
+    with socket.following(JOB_ID, tracker.take):
+        for frame in frames:
+            socket._told(frame)
 
 
 def test_cached_nodes_count_as_done_and_the_running_one_by_its_steps() -> None:
@@ -160,11 +169,10 @@ def test_progress_never_goes_back() -> None:
 
 @given(st.sampled_from(["execution_cached", "executing", "progress", "progress_state", "status", "x"]), JSON)
 def test_any_message_is_survived(kind: str, data: Any) -> None:
-    tracker = Tracker(JOB_ID, {"a": {"class_type": "A"}}, lambda _: None)
-    tracker.take(encode({"type": kind, "data": data}).decode())
-    tracker.take(encode({"type": kind, "data": {"nodes": data, "node": data, "value": data, "max": data}}).decode())
-    tracker.take(encode(data).decode())
-    tracker.take("{")
+    tracker = Tracker({"a": {"class_type": "A"}}, lambda _: None)
+    told = {"nodes": data, "node": data, "value": data, "max": data, "prompt_id": JOB_ID}
+    documents = [{"type": kind, "data": data}, {"type": kind, "data": told}, data]
+    hear(tracker, *(encode(document) for document in documents), b"{", b"\xff")
 
 
 @given(st.dictionaries(st.text(max_size=3), st.dictionaries(st.text(max_size=3), JSON, max_size=3), max_size=3))

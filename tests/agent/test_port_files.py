@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.aws import Clients
+from agent.edges.s3 import S3Files
 from agent.errors import BadFileError
 from tests.agent.ports import FilesUnderTest, TopicUnderTest
 from tests.agent.scenario import in_loop
@@ -59,6 +61,26 @@ async def test_what_does_not_fit_in_memory_is_stored_all_the_same(files: FilesUn
     parts = [bytes([number]) * 1024 * 1024 for number in range(6)]
     assert await files.port.put("film.mp4", chunks(*parts), "video/mp4") == 6 * 1024 * 1024
     assert files.stored("film.mp4")[0] == b"".join(parts)
+
+
+@in_loop
+async def test_a_film_goes_in_parts_and_comes_out_whole(files: FilesUnderTest) -> None:
+    parts = [bytes([number]) * 1024 * 1024 for number in range(20)]
+    assert await files.port.put("film.mp4", chunks(*parts), "video/mp4") == 20 * 1024 * 1024
+    assert files.stored("film.mp4") == (b"".join(parts), "video/mp4")
+
+
+@in_loop
+async def test_a_film_that_breaks_off_leaves_neither_an_object_nor_parts(clients: Clients, bucket: str) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        for _ in range(9):
+            yield bytes(1024 * 1024)
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        await S3Files(clients.s3, bucket).put("half.mp4", broken(), "video/mp4")
+    assert "Contents" not in clients.s3.list_objects_v2(Bucket=bucket)
+    assert "Uploads" not in clients.s3.list_multipart_uploads(Bucket=bucket), "they would be paid for unseen"
 
 
 @in_loop

@@ -3,20 +3,15 @@
 import asyncio
 import contextlib
 import json
-import ssl
-import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import httpx
-from websockets.asyncio.client import connect
-from websockets.exceptions import WebSocketException
 
 from agent.edges.comfyui.graph import prepared, upload_name
 from agent.edges.comfyui.outputs import File, artifacts
 from agent.edges.comfyui.progress import Tracker
 from agent.edges.comfyui.replies import check_accepted, outputs_of, runtime_notes
+from agent.edges.comfyui.socket import Following, Socket
 from agent.errors import (
     AgentError,
     BadFileError,
@@ -25,55 +20,51 @@ from agent.errors import (
     RuntimeFaultError,
     RuntimeLostError,
 )
+from agent.neighbour import Answer, Form, Neighbour
 from agent.ports import Artifact, Report, Work
 
-POLL_S = 1.0  # beside the socket's hints; asking costs ComfyUI 1 ms
+POLL_S = 1.0  # for a prompt whose end the socket will not tell; asking costs ComfyUI 1 ms
 RECONNECT_S = 2.0
 ANSWER_TIMEOUT_S = 60.0  # HTTP answers in ms while sampling, but loading a checkpoint can hold the interpreter
 STOP_TIMEOUT_S = 5.0
 READY_TIMEOUT_S = 2.0
-_CHUNK_BYTES = 256 * 1024
-_MAX_FRAME_BYTES = 4 * 1024 * 1024  # previews are about 65 kB; a larger frame ends the socket, not the job
+_PATIENCE = 5  # polls that are left out while the socket is there to tell
+_SHARED_CHUNK_BYTES = 1024 * 1024
 _GONE_AFTER = 2  # a prompt that ends between two questions is in neither answer once
 
 
 class ComfyUI:
     """A Backend. agent_id: marks prompts as this agent's, whatever process of it sent them.
 
-    transport: for tests. poll_s, reconnect_s: seconds between two questions, and before a lost socket is made anew.
+    output_folder: the runtime's own, where it is shared with the agent. poll_s, reconnect_s: seconds between two
+    questions, and before a lost socket is made anew.
     """
 
-    depth = 1  # ComfyUI would hold more
+    depth = 3  # one runs, one waits, and one is on its way while the agent hears that the first has ended
 
     def __init__(
         self,
         url: str,
         agent_id: str,
         *,
-        transport: httpx.AsyncBaseTransport | None = None,
+        output_folder: Path | None = None,
         poll_s: float = POLL_S,
         reconnect_s: float = RECONNECT_S,
     ) -> None:
         self._agent_id = agent_id
-        self._socket_url = f"ws{url.removeprefix('http')}/ws"
+        self._output_folder = output_folder
         self._poll_s = poll_s
-        self._reconnect_s = reconnect_s
+        self._http = Neighbour(url)
         self._notes: dict[str, Any] = {}
-        self._http = httpx.AsyncClient(
-            base_url=url,
-            timeout=ANSWER_TIMEOUT_S,
-            transport=transport,
-            trust_env=False,  # the runtime is a neighbour, never behind a proxy
-            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # plain HTTP: no certificate store in memory
-        )
+        self._socket = Socket(self._http, reconnect_s)
 
     async def ready(self) -> bool:
         try:
-            answer = await self._ask("GET", "/system_stats", timeout=READY_TIMEOUT_S)
+            answer = await self._ask("GET", "/system_stats", timeout_s=READY_TIMEOUT_S)
         except RuntimeLostError:
             return False
         self._notes = runtime_notes(_json(answer))
-        return answer.status_code == 200
+        return answer.status == 200
 
     async def reset(self) -> None:
         with contextlib.suppress(RuntimeLostError, RuntimeFaultError):
@@ -82,27 +73,22 @@ class ComfyUI:
                     await self._stop(str(item[1]))
 
     async def free(self) -> None:
-        await self._ask("POST", "/free", json={"unload_models": True, "free_memory": True})
+        await self._ask("POST", "/free", document={"unload_models": True, "free_memory": True})
 
     async def run(self, work: Work, report: Report) -> Sequence[Artifact]:
         graph = prepared(work.input, work.label, await self._uploaded(work))
-        tracker = Tracker(work.run_id, graph, report)
         work.notes.update(self._notes)
         prompt_id = work.run_id
-        client_id, opened, hint = uuid.uuid4().hex, asyncio.Event(), asyncio.Event()
-        listener = asyncio.create_task(self._listen(client_id, tracker, opened, hint))
-        is_over = False
-        try:
-            await opened.wait()  # messages sent before the socket is there are never repeated
-            # Not every version takes an id from its client.
-            prompt_id = tracker.run_id = await self._submit(prompt_id, graph, client_id)
-            entry = await self._ended(prompt_id, hint)
-            is_over = True
-        finally:
-            listener.cancel()
-            await asyncio.wait([listener])
-            if not is_over:
+        await self._socket.opened()  # messages sent before the socket is there are never repeated
+        with self._socket.following(work.run_id, Tracker(graph, report).take) as following:
+            try:
+                prompt_id = await self._submit(work.run_id, graph, following.client_id)
+                if prompt_id != work.run_id:  # not every version takes an id from its client
+                    self._socket.follow_also(prompt_id, following)
+                entry = await self._ended(prompt_id, following)
+            except BaseException:
                 await self._stop(prompt_id)
+                raise
         if made := artifacts(outputs_of(entry), list(graph)):
             return made
         raise NoOutputsError("The workflow ran and saved nothing: no output node wrote a file or a text.")
@@ -112,18 +98,22 @@ class ComfyUI:
             yield str(artifact.source).encode()
             return
         file = artifact.source
-        where = {"filename": file.filename, "subfolder": file.subfolder, "type": file.type}
-        try:
-            async with self._http.stream("GET", "/view", params=where) as answer:
-                if answer.status_code != 200:
-                    raise RuntimeFaultError(f"The runtime answers {answer.status_code} for `{file.filename}`.")
-                async for chunk in answer.aiter_bytes(_CHUNK_BYTES):
+        if (path := self._shared(file)) is not None:
+            with path.open("rb") as content:
+                while chunk := await asyncio.to_thread(content.read, _SHARED_CHUNK_BYTES):
                     yield chunk
-        except httpx.TransportError as error:
-            raise _lost(error) from error
+            return
+        where = {"filename": file.filename, "subfolder": file.subfolder, "type": file.type}
+        async with self._http.read("/view", where, ANSWER_TIMEOUT_S) as answer:
+            if answer.status != 200:
+                raise RuntimeFaultError(f"The runtime answers {answer.status} for `{file.filename}`.")
+            async with contextlib.aclosing(answer.chunks()) as chunks:
+                async for chunk in chunks:
+                    yield chunk
 
     async def aclose(self) -> None:
-        await self._http.aclose()
+        await self._socket.close()
+        self._http.close()
 
     async def _uploaded(self, work: Work) -> dict[str, str]:
         return {
@@ -132,15 +122,14 @@ class ComfyUI:
         }
 
     async def _upload(self, path: Path, name: str) -> str:
-        with path.open("rb") as file:
-            answer = await self._ask(
-                "POST", "/upload/image", files={"image": (name, file)}, data={"type": "input", "overwrite": "true"}
-            )
-        if answer.status_code >= 500:
-            raise RuntimeFaultError(f"The runtime answers {answer.status_code} to an upload.")
+        content = await asyncio.to_thread(path.read_bytes)
+        form = Form("image", name, content, {"type": "input", "overwrite": "true"})
+        answer = await self._ask("POST", "/upload/image", form=form)
+        if answer.status >= 500:
+            raise RuntimeFaultError(f"The runtime answers {answer.status} to an upload.")
         stored = _json(answer)
-        if answer.status_code != 200 or not isinstance(stored, dict) or not isinstance(stored.get("name"), str):
-            raise BadFileError(f"The runtime refuses an input file with {answer.status_code}.")
+        if answer.status != 200 or not isinstance(stored, dict) or not isinstance(stored.get("name"), str):
+            raise BadFileError(f"The runtime refuses an input file with {answer.status}.")
         return f"{stored['subfolder']}/{stored['name']}" if stored.get("subfolder") else str(stored["name"])
 
     async def _submit(self, run_id: str, graph: Mapping[str, Any], client_id: str) -> str:
@@ -148,32 +137,37 @@ class ComfyUI:
         answer = await self._ask(
             "POST",
             "/prompt",
-            json={
+            document={
                 "prompt": graph,
                 "prompt_id": run_id,
                 "client_id": client_id,
                 "extra_data": {"sd_async_agent": self._agent_id},
             },
         )
-        return check_accepted(answer.status_code, _json(answer)) or run_id
+        return check_accepted(answer.status, _json(answer)) or run_id
 
-    async def _ended(self, run_id: str, hint: asyncio.Event) -> Mapping[str, Any]:
-        """History entry of the prompt, once there is one; the caller bounds how long that may take."""
+    async def _ended(self, run_id: str, following: Following) -> Mapping[str, Any]:
+        """History entry of the prompt, once there is one; the caller bounds how long that may take.
+
+        Asked for when the socket says that it has ended, and now and then where the socket may not say so.
+        """
         missing = 0
         while missing < _GONE_AFTER:
-            hint.clear()
+            pause_s = self._poll_s * (_PATIENCE if self._socket.hears(following) and not missing else 1)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await following.heard.wait()
+            following.heard.clear()
             if entry := await self._history(run_id):
                 return entry
             missing = 0 if any(item[1:2] == [run_id] for item in await self._queued()) else missing + 1
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(hint.wait(), self._poll_s)
         raise RuntimeLostError("The runtime was restarted and no longer knows the job.")
 
     async def _history(self, run_id: str) -> Mapping[str, Any] | None:
         answer = await self._ask("GET", f"/history/{run_id}")
-        if answer.status_code == 500:
+        if answer.status == 500:
             # One output that JSON cannot express breaks the history of everything until it is removed.
-            await self._ask("POST", "/history", json={"delete": [run_id]})
+            await self._ask("POST", "/history", document={"delete": [run_id]})
             raise NodeFailedError("A node's output cannot be expressed as JSON, so the runtime cannot tell the result.")
         document = _json(answer)
         entry = document.get(run_id) if isinstance(document, dict) else None
@@ -183,8 +177,8 @@ class ComfyUI:
         """Items of the runtime's queue, running ones first: [number, prompt id, graph, extra data, outputs]."""
         answer = await self._ask("GET", "/queue")
         document = _json(answer)
-        if answer.status_code != 200 or not isinstance(document, dict):
-            raise RuntimeFaultError(f"The runtime answers {answer.status_code} for its queue.")
+        if answer.status != 200 or not isinstance(document, dict):
+            raise RuntimeFaultError(f"The runtime answers {answer.status} for its queue.")
         items = [*document.get("queue_running", []), *document.get("queue_pending", [])]
         return [item for item in items if isinstance(item, list)]
 
@@ -192,54 +186,30 @@ class ComfyUI:
         """Neither waiting nor running any more, if the runtime still listens."""
         with contextlib.suppress(AgentError):
             # In this order nothing can slip from waiting to running in between.
-            await self._ask("POST", "/queue", json={"delete": [run_id]}, timeout=STOP_TIMEOUT_S)
-            await self._ask("POST", "/interrupt", json={"prompt_id": run_id}, timeout=STOP_TIMEOUT_S)
+            await self._ask("POST", "/queue", document={"delete": [run_id]}, timeout_s=STOP_TIMEOUT_S)
+            await self._ask("POST", "/interrupt", document={"prompt_id": run_id}, timeout_s=STOP_TIMEOUT_S)
 
-    async def _listen(self, client_id: str, tracker: Tracker, opened: asyncio.Event, hint: asyncio.Event) -> None:
-        """Progress until canceled. A lost socket is made anew under another id, as two with one id go deaf.
+    def _shared(self, file: File) -> Path | None:
+        """The file itself, where the runtime's folder is ours too; None when it is to be asked for."""
+        if self._output_folder is None or file.type != "output":
+            return None
+        path = (self._output_folder / file.subfolder / file.filename).resolve()
+        is_inside = path.is_relative_to(self._output_folder.resolve())
+        return path if is_inside and path.is_file() else None
 
-        The prompt's own messages go to the first id only; the others still hint that the queue has changed.
-        """
-        while True:
-            try:
-                async with connect(
-                    f"{self._socket_url}?clientId={client_id}",
-                    proxy=None,
-                    compression=None,
-                    max_size=_MAX_FRAME_BYTES,
-                ) as socket:
-                    opened.set()
-                    async for frame in socket:
-                        if tracker.take(frame):
-                            hint.set()
-            except (OSError, WebSocketException):
-                pass  # the history decides; a runtime that is gone shows there
-            finally:
-                opened.set()
-                hint.set()
-            await asyncio.sleep(self._reconnect_s)
-            client_id = uuid.uuid4().hex
-
-    async def _ask(self, method: str, path: str, **named: Any) -> httpx.Response:
-        try:
-            return await self._http.request(method, path, **named)
-        except httpx.TransportError as error:
-            raise _lost(error) from error
+    async def _ask(self, method: str, path: str, *, timeout_s: float = ANSWER_TIMEOUT_S, **named: Any) -> Answer:
+        return await self._http.ask(method, path, timeout_s=timeout_s, **named)
 
 
-def _json(answer: httpx.Response) -> Any:
+def _json(answer: Answer) -> Any:
     """ComfyUI's own failures are text/plain, so an answer is JSON only if it says so."""
-    if "json" not in answer.headers.get("Content-Type", ""):
+    if "json" not in answer.content_type:
         return None
     try:
-        document = answer.json()
-        if b"\\ud" not in answer.content.lower():
+        document = json.loads(answer.body)
+        if b"\\ud" not in answer.body.lower():
             return document
         # Half of a surrogate pair, as of a file name that is no UTF-8, could be neither recorded nor announced.
         return json.loads(json.dumps(document, ensure_ascii=False).encode(errors="replace"))
     except (ValueError, RecursionError):  # no JSON, no text, or a number of over 4,300 digits
         return None
-
-
-def _lost(error: httpx.TransportError) -> RuntimeLostError:
-    return RuntimeLostError(f"The runtime does not answer ({type(error).__name__}).")

@@ -3,22 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
+from agent.edges.comfyui.socket import Message
 from agent.ports import Report
 from sd_async.contract.jobs import Progress
 
-_MAY_HAVE_ENDED = frozenset({"execution_success", "execution_error", "execution_interrupted", "status"})
+_MAY_HAVE_ENDED = frozenset({"execution_success", "execution_error", "execution_interrupted"})
 
 
 class Tracker:
-    """Follows one prompt; `report` gets a new Progress with every message that changes it.
+    """Follows one prompt; `report` gets a new Progress with every message that changes it."""
 
-    run_id: the prompt's id, which the runtime may change when it takes the prompt.
-    """
-
-    def __init__(self, run_id: str, graph: Mapping[str, Any], report: Report) -> None:
-        self.run_id = run_id
+    def __init__(self, graph: Mapping[str, Any], report: Report) -> None:
         self._classes = {node_id: node.get("class_type") for node_id, node in graph.items()}
         self._report = report
         self._done: set[str] = set()
@@ -26,18 +21,12 @@ class Tracker:
         self._step, self._steps = 0, 0
         self._value = 0.0
 
-    def take(self, frame: str | bytes) -> bool:
-        """Whether the history should be asked now. Never raises: any frame may come."""
-        if isinstance(frame, bytes):
-            return False  # a preview picture
-        try:
-            message = msgspec.json.decode(frame, type=_Message)
-        except msgspec.DecodeError:
-            return False
+    def take(self, message: Message) -> bool:
+        """Whether the history should be asked now. Never raises: any message may come."""
         data = message.data
-        if data.get("prompt_id", self.run_id) != self.run_id:
-            return False
         match message.type:
+            case "execution_start":
+                self._tell()
             case "execution_cached":
                 self._cached(data)
             case "executing":
@@ -97,11 +86,6 @@ class Tracker:
                 steps=self._steps,
             )
         )
-
-
-class _Message(msgspec.Struct):
-    type: str
-    data: dict[str, Any] = {}
 
 
 def _whole(value: Any) -> int:

@@ -1,0 +1,147 @@
+"""One WebSocket for all prompts of this process; what it says is handed to whoever follows the prompt."""
+
+import asyncio
+import contextlib
+import socket as sockets
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+from websockets.client import ClientProtocol
+from websockets.exceptions import WebSocketException
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.uri import parse_uri
+
+from agent.errors import RuntimeLostError
+from agent.neighbour import Neighbour
+
+_OPEN_TIMEOUT_S = 10.0
+_MAX_FRAME_BYTES = 4 * 1024 * 1024  # previews are about 65 kB; a larger frame ends the socket, not the job
+_OF_MESSAGES = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
+_READ_BYTES = 256 * 1024
+
+
+class Message(msgspec.Struct):
+    type: str
+    data: dict[str, Any] = {}
+
+
+class Following:
+    """One prompt's share of the socket. heard: set whenever the runtime should be asked about it.
+
+    client_id: of the connection that the prompt's messages go to; without a connection nobody's, as what is sent
+    without an id goes in part to everybody.
+    """
+
+    def __init__(self, client_id: str, take: Callable[[Message], bool]) -> None:
+        self.client_id = client_id
+        self.heard = asyncio.Event()
+        self.take = take
+
+
+class Socket:
+    """Opened at the first prompt, and anew under another id when it was lost, as two with one id go deaf.
+
+    A prompt's own messages go to the id under which it was sent, and are not repeated; to one that was sent under an
+    earlier id, what goes to everybody still hints that the queue has changed.
+    """
+
+    def __init__(self, neighbour: Neighbour, reconnect_s: float) -> None:
+        self._neighbour = neighbour
+        self._reconnect_s = reconnect_s
+        self._followings: dict[str, Following] = {}
+        self._parts: list[Frame] = []
+        self._tried = asyncio.Event()
+        self._listening: asyncio.Task[None] | None = None
+        self.client_id: str | None = None
+
+    async def opened(self) -> None:
+        """Once it is open, or could not be opened at the first try."""
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._listen())
+        await self._tried.wait()
+
+    @contextlib.contextmanager
+    def following(self, run_id: str, take: Callable[[Message], bool]) -> Iterator[Following]:
+        """take: gets each message about the prompt, and tells whether the prompt may have ended."""
+        following = self._followings[run_id] = Following(self.client_id or uuid.uuid4().hex, take)
+        try:
+            yield following
+        finally:
+            self._followings = {name: other for name, other in self._followings.items() if other is not following}
+
+    def follow_also(self, prompt_id: str, following: Following) -> None:
+        """Under the id that the runtime gave the prompt, where that is another."""
+        self._followings[prompt_id] = following
+
+    def hears(self, following: Following) -> bool:
+        """Whether the prompt's end will be told."""
+        return self.client_id is not None and following.client_id == self.client_id
+
+    async def close(self) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait([self._listening])
+
+    async def _listen(self) -> None:
+        while True:
+            # What goes wrong with it shows in the runtime's answers, which decide.
+            with contextlib.suppress(OSError, WebSocketException, RuntimeLostError):
+                await self._connection(uuid.uuid4().hex)
+            self.client_id = None
+            self._tried.set()
+            for following in self._followings.values():
+                following.heard.set()
+            await asyncio.sleep(self._reconnect_s)
+
+    async def _connection(self, client_id: str) -> None:
+        neighbour = self._neighbour
+        uri = parse_uri(f"ws://{neighbour.host}:{neighbour.port}{neighbour.path}/ws?clientId={client_id}")
+        self._parts.clear()
+        protocol = ClientProtocol(uri, max_size=_MAX_FRAME_BYTES)
+        with contextlib.closing(await neighbour.connected()) as connection:
+            protocol.send_request(protocol.connect())
+            async with asyncio.timeout(_OPEN_TIMEOUT_S):
+                while protocol.state is State.CONNECTING and protocol.handshake_exc is None:
+                    await self._turn(protocol, connection)
+            if protocol.state is not State.OPEN:
+                return
+            self.client_id = client_id
+            self._tried.set()
+            while protocol.state is State.OPEN:
+                await self._turn(protocol, connection)
+
+    async def _turn(self, protocol: ClientProtocol, connection: sockets.socket) -> None:
+        """Sends what there is to send, then takes what there is to take. Raises: OSError, WebSocketException."""
+        loop = asyncio.get_running_loop()
+        for part in protocol.data_to_send():
+            await loop.sock_sendall(connection, part)
+        heard = await loop.sock_recv(connection, _READ_BYTES)
+        if not heard:
+            raise ConnectionError("closed")
+        protocol.receive_data(heard)
+        for event in protocol.events_received():
+            if isinstance(event, Frame) and event.opcode in _OF_MESSAGES:
+                self._parts.append(event)
+                if event.fin:
+                    if self._parts[0].opcode is Opcode.TEXT:
+                        self._told(b"".join(part.data for part in self._parts))
+                    self._parts.clear()
+
+    def _told(self, text: bytes) -> None:
+        """Never raises: any frame may come, and a picture is none of text."""
+        try:
+            message = msgspec.json.decode(text, type=Message)
+        except msgspec.DecodeError:
+            return
+        run_id = message.data.get("prompt_id")
+        if isinstance(run_id, str):
+            following = self._followings.get(run_id)
+            if following is not None and following.take(message):
+                following.heard.set()
+            return
+        for following in self._followings.values():
+            if not self.hears(following):
+                following.heard.set()
