@@ -47,6 +47,7 @@ class Attempt:
         self._config = config
         self._ports = ports
         self._taken = taken
+        self._is_made = False
         self._phases_s: dict[str, float] = {}
         self._called_off: asyncio.Future[AgentError] = asyncio.get_running_loop().create_future()
 
@@ -78,14 +79,15 @@ class Attempt:
         await first_of(
             self._work(turns),
             heartbeat.run(self.claim, self.delivery, self.claimed_s, lambda: self.progress),
+            self._deadline(),
             self._off(),
         )
 
     async def _work(self, turns: Turns) -> None:
         work = await self._prepared()
         async with turns.taken(self.turn):
-            # Storing is outside the deadline: what the GPU has done by then is not thrown away.
-            made = await first_of(self._make(work), self._deadline())
+            made = await self._make(work)
+        self._is_made = True
         with self._phase("store", "uploading"):
             folder = keys.output_folder(self.record.output_key, self.record.id, self.record.attempt)
             run = await self._run(work)
@@ -138,6 +140,8 @@ class Attempt:
         await self.turn.begun.wait()
         timeout_s = self.record.timeout_seconds
         await self._ports.clock.sleep(timeout_s)
+        while self._is_made:  # what the GPU has done by then is not thrown away
+            await self._ports.clock.sleep(timeout_s)
         raise JobTimeoutError(f"The job did not finish within its {timeout_s} s; ask for more with `timeout_seconds`.")
 
     async def _off(self) -> Never:

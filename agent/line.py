@@ -57,7 +57,7 @@ class Line:
                 if taken.inputs.is_over:
                     self._waiting.remove(taken)
                     return taken
-            await self._changed.wait()
+            await self._changed.next()
 
     def put_first(self, taken: Taken) -> None:
         self._waiting.insert(0, taken)
@@ -68,7 +68,7 @@ class Line:
             count = self._missing()
             if count == 0:
                 pause_s = pace.look_again_s(self._turns.left_s, self._turns.elapsed_s)
-                await within(pause_s, self._ports.clock, self._turns.changed.wait())
+                await within(pause_s, self._ports.clock, self._turns.changed.next())
                 continue
             taken = [self._take(delivery) for delivery in await self._received(count)]
             self._changed.beat()

@@ -43,22 +43,25 @@ class Pulse:
     """Something that happens again and again; `wait` returns at the next time."""
 
     def __init__(self) -> None:
-        self._next = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
 
     def beat(self) -> None:
-        self._next.set()
-        self._next = asyncio.Event()
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            if not one.done():
+                one.set_result(None)
 
-    async def wait(self) -> None:
-        await self._next.wait()
+    def next(self) -> "asyncio.Future[None]":
+        one = asyncio.get_running_loop().create_future()
+        self._waiting.append(one)
+        return one
 
 
-async def within(seconds: float, clock: Clock, work: Coroutine[Any, Any, None]) -> None:
-    """Returns when `work` ends or the time is over, whichever comes first; the other is canceled."""
-    both = [asyncio.create_task(work), asyncio.create_task(clock.sleep(seconds))]
+async def within(seconds: float, clock: Clock, event: "asyncio.Future[Any]") -> None:
+    """Returns when `event` happens or the time is over, whichever comes first; the other is canceled."""
+    time_over = asyncio.create_task(clock.sleep(seconds))
     try:
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((event, time_over), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in both:
-            task.cancel()
-        await asyncio.gather(*both, return_exceptions=True)
+        event.cancel()
+        time_over.cancel()

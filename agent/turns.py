@@ -96,7 +96,7 @@ class Turns:
     async def room(self, *, most: int) -> None:
         """Until one more job may be claimed. most: as the line's; 0 for one job after the other."""
         while not self._has_room(most):
-            await within(pace.look_again_s(self.left_s, self.elapsed_s), self._clock, self.changed.wait())
+            await within(pace.look_again_s(self.left_s, self.elapsed_s), self._clock, self.changed.next())
 
     def _has_room(self, most: int) -> bool:
         if most == 0 or self.in_hand >= MAX_IN_HAND:

@@ -205,7 +205,7 @@ class Worker:
             attempt.call_off(NotBegunError(_STOPPED_BEFORE))
         if self._jobs and self._failure is None:
             drain_s = limits.drain_s(self._config.grace_period_s)
-            await within(drain_s, self._ports.clock, self._jobs_over())
+            await within(drain_s, self._ports.clock, asyncio.create_task(self._jobs_over()))
         for attempt in self._attempts:
             attempt.call_off(StoppedError("The agent was stopped; the job goes on elsewhere."))
         if self._jobs:
@@ -213,11 +213,12 @@ class Worker:
 
     async def _jobs_over(self) -> None:
         """All of them, or one in a way that leaves no hope for the others."""
-        waiting = [asyncio.create_task(self._failed.wait()), *self._jobs]
-        while len(waiting) > 1 and not self._failed.is_set():
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            waiting = [task for task in waiting if not task.done()]
-        waiting[0].cancel()
+        failed = asyncio.create_task(self._failed.wait())
+        try:
+            while self._jobs and not failed.done():
+                await asyncio.wait({failed, *self._jobs}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            failed.cancel()
 
     async def _abandon(self) -> None:
         """As by SIGKILL: what runs is dropped where it is; a settling that was begun is brought to its end."""

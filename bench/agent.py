@@ -85,7 +85,9 @@ def about() -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="How busy an agent keeps its runtime.")
-    parser.add_argument("modes", nargs="*", metavar="MODE", help=f"{', '.join(mode.name for mode in MODES)}; all of them")
+    parser.add_argument(
+        "modes", nargs="*", metavar="MODE", help=f"{', '.join(mode.name for mode in MODES)}; all of them"
+    )
     chosen = parser.parse_args().modes
     found: dict[str, Any] = {}
     for mode in MODES:

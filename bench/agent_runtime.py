@@ -138,7 +138,10 @@ class Server:
 
     def _queue(self) -> Json:
         running = [[1, self._runtime.running, {}, {}, []]] if self._runtime.running else []
-        return {"queue_running": running, "queue_pending": [[1, name, {}, {}, []] for name, *_ in self._runtime.waiting]}
+        return {
+            "queue_running": running,
+            "queue_pending": [[1, name, {}, {}, []] for name, *_ in self._runtime.waiting],
+        }
 
     def _prompt(self, body: Json) -> bytes:
         self._runtime.waiting.append((body["prompt_id"], body["prompt"], body.get("client_id", "")))

@@ -16,6 +16,7 @@ MAX_BATCH = 10  # SQS, ReceiveMessage, MaxNumberOfMessages
 # Handing back costs a receipt, and a queue gives a message up after a number of them.
 MAX_GUESSES = 2
 _LOOK_S = (0.05, 1.0)
+_OVERDUE_LOOK_S = 0.25  # the end itself is told; this is for jobs that take longer than expected
 _FIRM_STEPS = 2
 
 
@@ -77,8 +78,10 @@ def look_again_s(left_s: float | None, elapsed_s: float) -> float:
     low, high = _LOOK_S
     if left_s is None:
         return min(max(elapsed_s / 4, low), high)
-    until_s = left_s - (HORIZON_S if left_s > HORIZON_S else CLAIM_LEAD_S)
-    return min(max(until_s, low), high)
+    for bound_s in (HORIZON_S, CLAIM_LEAD_S):
+        if left_s > bound_s:
+            return min(max(left_s - bound_s, low), high)
+    return _OVERDUE_LOOK_S
 
 
 def _fit(span_s: float, mean_s: float | None) -> int:

@@ -48,7 +48,7 @@ class S3Files:
             self._client.put_object,
             Bucket=self._bucket,
             Key=key,
-            Body=part,
+            Body=part,  # type: ignore[arg-type] # boto3 takes it, its stubs do not know
             ContentType=content_type,
             Metadata=dict(metadata),
         )
@@ -112,7 +112,7 @@ class _Upload:
             Key=self._key,
             UploadId=self._id,
             PartNumber=len(self._tags) + 1,
-            Body=part,
+            Body=part,  # type: ignore[arg-type] # likewise
         )
         self._tags.append(answer["ETag"])
         self.size_bytes += len(part)

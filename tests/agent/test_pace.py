@@ -72,7 +72,7 @@ def test_an_estimate_is_looked_at_again_when_it_may_matter() -> None:
     assert look_again_s(None, 100) == 1
     assert look_again_s(1.5, 9) == pytest.approx(0.5)
     assert look_again_s(0.7, 9) == pytest.approx(0.3)
-    assert look_again_s(0, 9) == 0.05
+    assert look_again_s(0, 9) == 0.25
 
 
 def test_no_jobs_have_no_mean() -> None:

@@ -28,6 +28,11 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         "queue.visibilityTimeoutSeconds (89) must be at least job.leaseSeconds (90)",
     ),
     (
+        {"agent__sharedOutput": True, "runtime__chartArgs": False},
+        {"agent__sharedOutput": True, "runtime__chartArgs": True},
+        "agent.sharedOutput is true, which needs runtime.type comfyui and runtime.chartArgs true",
+    ),
+    (
         {"runtime__port": 8081},
         {"runtime__port": 8082},
         "runtime.port and agent.healthPort are both 8081",

@@ -20,6 +20,7 @@ class Tracker:
         self._current: str | None = None
         self._step, self._steps = 0, 0
         self._value = 0.0
+        self._has_state = False
 
     def take(self, message: Message) -> bool:
         """Whether the history should be asked now. Never raises: any message may come."""
@@ -31,9 +32,10 @@ class Tracker:
                 self._cached(data)
             case "executing":
                 self._executing(data)
-            case "progress":
+            case "progress" if not self._has_state:  # newer versions tell each step both ways
                 self._progress(data)
             case "progress_state":
+                self._has_state = True
                 self._progress_state(data)
         is_last = message.type == "executing" and not isinstance(data.get("node"), str)
         return is_last or message.type in _MAY_HAVE_ENDED

@@ -71,6 +71,9 @@ runAsGroup: 65532
   (list "SD_LOG_LEVEL" .Values.agent.logLevel)
   (list "AWS_REGION" .Values.aws.region)
 }}
+{{- if .Values.agent.sharedOutput }}
+{{- $env = append $env (list "SD_OUTPUT_FOLDER" "/runtime-output") }}
+{{- end }}
 {{- with .Values.aws.endpointUrl }}
 {{- $env = append $env (list "AWS_ENDPOINT_URL" .) }}
 {{- end }}
