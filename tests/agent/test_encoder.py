@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -174,6 +174,7 @@ def test_a_text_that_unpacks_to_more_than_a_text_may_be_is_refused_in_words(tmp_
 WHOLE = (comfyui_png(), encoded(picture(), "JPEG"), encoded(picture("RGBA"), "WEBP"), encoded(picture("P"), "GIF"))
 
 
+@settings(deadline=None)
 @given(st.sampled_from(WHOLE), st.data())
 def test_any_damage_ends_in_a_picture_or_in_a_sentence(whole: bytes, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(whole) - 1))

@@ -6,7 +6,7 @@ import json
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
@@ -101,6 +101,7 @@ def test_what_is_no_whole_picture_is_refused_in_words(data: bytes) -> None:
         stripped(data)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_damage_ends_in_bytes_or_in_that_one_error(data: st.DataObject) -> None:
     whole = data.draw(
