@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # `make run ONCE=1 RUNTIME_URL=http://127.0.0.1:8188`; everything else by `ARGS="..."`
 RUN_FLAGS := $(if $(ONCE),--once) $(if $(RUNTIME_URL),--runtime-url $(RUNTIME_URL)) $(ARGS)
 
-.PHONY: run test docs lock clean
+.PHONY: run test docs bench-agent lock clean
 .DEFAULT_GOAL := run
 
 run: $(READY)
@@ -39,6 +39,10 @@ docs: $(READY)
 	$(BIN)/python -m functions.api.openapi
 	$(BIN)/python -m local.chart_docs
 	$(BIN)/python -m components.settings_docs
+
+# How busy the agent keeps its runtime; seven minutes, on a machine that does nothing else.
+bench-agent: $(READY)
+	$(BIN)/python -m bench.agent
 
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 requirements/dev.in -o requirements/dev.lock

@@ -26,7 +26,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 # As many threads make calls at once, beside the long poll (`__main__`); a connection too many is made anew each time.
-THREADS = 8
+THREADS = 12
 POOL_CONNECTIONS = THREADS + 1
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 30  # the longest long poll is 20 s

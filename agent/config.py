@@ -73,7 +73,7 @@ def load(environment: Mapping[str, str]) -> Config:
         "lease_s": lease_s,
         "max_attempts": read.whole("SD_MAX_ATTEMPTS", 1, 1000),
         "grace_period_s": read.whole("SD_GRACE_PERIOD_S", 1, MAX_TIMEOUT_S + 600),
-        "jobs_ahead": read.whole("SD_JOBS_AHEAD", 0, 10, default=10),
+        "jobs_ahead": read.whole("SD_JOBS_AHEAD", 0, 32, default=16),
         "retention_days": read.whole("SD_RETENTION_DAYS", 1, 3650),
         "health_port": read.whole("SD_HEALTH_PORT", 1, 65535, default=8081),
         "log_level": read.one_of("SD_LOG_LEVEL", LOG_LEVELS, default="INFO"),

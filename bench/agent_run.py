@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from boto3.dynamodb.types import TypeSerializer
 
 from bench import agent_aws
 from local.emulator import Emulator
@@ -136,12 +137,10 @@ class _Place:
         self.topic_arn = emulator.client("sns").create_topic(Name=name)["TopicArn"]
 
     def submit(self, mode: Mode, jobs: int) -> None:
-        from agent.edges.dynamodb import _marshalled  # the very item that the agent reads
-
         for first in range(0, jobs, 10):
             some = [_message(mode, number) for number in range(first, min(first + 10, jobs))]
             records = [first_record(each, now_ms=each.created_at_ms, retention_days=1) for each in some]
-            puts = [{"PutRequest": {"Item": _marshalled(to_item(record))}} for record in records]
+            puts = [{"PutRequest": {"Item": _attributes(to_item(record))}} for record in records]
             self._dynamodb.batch_write_item(RequestItems={self._name: puts})
             entries = [{"Id": each.id, "MessageBody": encode_message(each).decode()} for each in some]
             self._sqs.send_message_batch(QueueUrl=self.queue_url, Entries=entries)
@@ -185,6 +184,11 @@ class _Place:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         left = self._sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=names)["Attributes"]
         assert [left[name] for name in names] == ["0", "0"], left
+
+
+def _attributes(item: Mapping[str, Any]) -> dict[str, Any]:
+    serialize = TypeSerializer().serialize
+    return {name: serialize(value) for name, value in item.items()}
 
 
 def _message(mode: Mode, number: int) -> JobMessage:

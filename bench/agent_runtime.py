@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 
 Json = dict[str, Any]
 _CLOSE = 0x8
+_NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 
 
@@ -43,6 +44,7 @@ class Runtime:
     waiting: list[tuple[str, Json, str]] = field(default_factory=list)
     running: str | None = None
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    step: int = 0
     gpu: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def prompts(self) -> None:
@@ -105,7 +107,14 @@ class Server:
             "/prompt": lambda _q, body: self._prompt(body),
             "/view": lambda _q, _b: _response(b"image/png", self._picture),
             "/bench/spans": lambda _q, _b: _json(self._runtime.spans),
+            "/sdapi/v1/options": lambda _q, _b: _json({"sd_model_checkpoint": "sd15.safetensors"}),
+            "/sdapi/v1/sd-models": lambda _q, _b: _json([{"title": "sd15.safetensors", "model_name": "sd15"}]),
+            "/sdapi/v1/samplers": lambda _q, _b: _json([{"name": "Euler", "aliases": []}]),
+            "/sdapi/v1/progress": lambda _q, _b: _json(self._progress()),
+            "/sdapi/v1/txt2img": lambda _q, _b: self._txt2img(),
         }
+        images = [base64.b64encode(self._picture).decode()] * runtime.work.files
+        self._made = _json({"images": images, "parameters": {}, "info": "{}"})
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -132,7 +141,7 @@ class Server:
             return _json({run_id: entry} if entry else {})
         answer = self._answers.get(url.path)
         if answer is None:
-            return _json({})
+            return _NOT_FOUND
         given = answer(parse_qs(url.query), json.loads(body) if body[:1] == b"{" else {})
         return given if isinstance(given, bytes) else await given
 
@@ -142,6 +151,27 @@ class Server:
             "queue_running": running,
             "queue_pending": [[1, name, {}, {}, []] for name, *_ in self._runtime.waiting],
         }
+
+    async def _txt2img(self) -> bytes:
+        async with self._runtime.gpu:
+            number = len(self._runtime.spans)
+
+            def step(done: int) -> None:
+                self._runtime.step = done
+
+            await self._runtime.busy(str(number), step)
+            self._runtime.step = 0
+        return self._made
+
+    def _progress(self) -> Json:
+        state = {
+            "job": "",
+            "job_count": int(self._runtime.gpu.locked()),
+            "job_no": 0,
+            "sampling_step": self._runtime.step,
+            "sampling_steps": self._runtime.work.steps,
+        }
+        return {"progress": self._runtime.step / self._runtime.work.steps, "eta_relative": 0.0, "state": state}
 
     def _prompt(self, body: Json) -> bytes:
         self._runtime.waiting.append((body["prompt_id"], body["prompt"], body.get("client_id", "")))

@@ -112,9 +112,19 @@ ROOMS: dict[str, Room] = {
         # Beside STYLE's three: the one logger, and waiting for the first of several tasks (0008).
         own=("agent.errors", "agent.ports", "agent.telemetry", "agent.race", CONTRACT),
     ),
+    # Pillow is loaded in a process of its own (0104).
+    "agent, encoder": Room(
+        files=("agent/outputs/encoder.py", "agent/outputs/embedded.py"),
+        own=("agent.outputs.embedded",),
+        foreign=("PIL",),
+    ),
+    "agent, outputs": Room(
+        files=("agent/outputs/*.py",), own=("agent.core", "agent.errors", "agent.outputs", CONTRACT), foreign=(STRUCTS,)
+    ),
     "agent, worker": Room(
         files=("agent/__init__.py", *(f"agent/{name}.py" for name in WORKER)),
         own=(
+            "agent.outputs",
             *(f"agent.{name}" for name in WORKER),
             *(f"agent.{name}" for name in ("config", "core", "errors", "health", "heartbeat", "ports")),
             *(f"agent.{name}" for name in ("race", "telemetry")),

@@ -66,7 +66,7 @@ def test_every_missing_variable_is_named_at_once() -> None:
     [
         ("SD_POD_IP", "localhost"),
         ("SD_OUTPUT_FOLDER", "output"),
-        ("SD_JOBS_AHEAD", "11"),
+        ("SD_JOBS_AHEAD", "33"),
         ("SD_RUNTIME_TYPE", "automatic"),
         ("SD_RUNTIME_URL", "ftp://127.0.0.1"),
         ("SD_RUNTIME_URL", "http://127.0.0.1:99999"),

@@ -74,7 +74,7 @@ async def test_jobs_follow_each_other_without_a_gap_once_their_length_is_known()
 @in_loop
 async def test_the_runtime_works_while_results_are_stored() -> None:
     scene = Scenario()
-    scene.files = SlowFiles(scene, put_s=2)
+    scene.files = SlowFiles(scene, put_s=1)  # the picture, then the account
     scene.backend.run_s = 3
     ids = await submitted(scene, 3)
     agent = scene.agent()
@@ -256,7 +256,7 @@ async def test_a_queued_prompt_of_a_canceled_job_is_taken_back_before_it_runs() 
 async def test_one_job_after_the_other_on_request() -> None:
     scene = Scenario(replace(CONFIG, jobs_ahead=0))
     scene.backend.depth, scene.backend.run_s = 2, 0.4
-    scene.files = SlowFiles(scene, put_s=1)
+    scene.files = SlowFiles(scene, put_s=0.5)
     ids = await submitted(scene, 4)
     agent = scene.agent()
     for _ in range(60):

@@ -46,6 +46,6 @@ def test_a_stacks_settings_reach_the_agent() -> None:
     read = config.load(environment | {"SD_AGENT_ID": "comfy-0", "SD_POD_IP": "10.0.0.7"})
     assert read.queue_url == ADDRESSES.queue_url
     assert read.file_buckets == {"inputs", "team-a", "team-b"}
-    assert (read.jobs_ahead, read.output_folder) == (10, None)
+    assert (read.jobs_ahead, read.output_folder) == (16, None)
     assert (read.lease_s, read.max_attempts, read.retention_days) == (40, 3, 7)
     assert read.runtime_url == "http://127.0.0.1:9000"

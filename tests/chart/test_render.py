@@ -75,7 +75,7 @@ def test_the_agents_environment_is_the_agreed_one() -> None:
         ("SD_LEASE_S", "60"),
         ("SD_MAX_ATTEMPTS", "5"),
         ("SD_GRACE_PERIOD_S", "3720"),
-        ("SD_JOBS_AHEAD", "10"),
+        ("SD_JOBS_AHEAD", "16"),
         ("SD_RETENTION_DAYS", "30"),
         ("SD_HEALTH_PORT", "8081"),
         ("SD_LOG_LEVEL", "INFO"),

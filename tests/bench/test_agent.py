@@ -1,0 +1,74 @@
+"""The agent's bench: its arithmetic, its picture, and that a run of it measures a real agent."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from bench.agent import MODES, RESULTS, row
+from bench.agent_run import Measured, Mode, percentile
+from bench.agent_timeline import picture, rows
+
+KEYS = {
+    "busy_pct",
+    "gap_p50_ms",
+    "gap_p95_ms",
+    "jobs_per_hour",
+    "rss_mb",
+    "cpu_ms_per_job",
+    "first_receive_s",
+    "ratio_without_overlap",
+}
+CALLS = [
+    ("ReceiveMessage", 10.5, 10.52, ["a", "b"]),
+    ("UpdateItem", 10.6, 10.62, ["a"]),
+    ("UpdateItem", 10.8, 10.82, ["b"]),
+    ("UpdateItem", 11.1, 11.12, ["a"]),
+    ("UpdateItem", 11.5, 11.52, ["b"]),
+]
+
+
+def run_of(*spans: tuple[str, float, float], cpu_s: float = 0.1) -> Measured:
+    return Measured(spans=spans, calls=CALLS, started_s=10.0, cpu_s=cpu_s, rss_mb=60.04)
+
+
+def test_a_row_has_the_agreed_keys_and_counts_idle_time_between_jobs_only() -> None:
+    mode = Mode(name="x", run_s=0.3, jobs=2, jobs_without=2)
+    found = row(mode, run_of(("a", 10.7, 11.0), ("b", 11.1, 11.4)), run_of(("a", 10.7, 11.0), ("b", 11.8, 12.1)))
+    assert set(found) == KEYS
+    assert found == {
+        "busy_pct": 85.71,
+        "gap_p50_ms": 100.0,
+        "gap_p95_ms": 100.0,
+        "jobs_per_hour": 10285.7,
+        "rss_mb": 60.0,
+        "cpu_ms_per_job": 50.0,
+        "first_receive_s": 0.5,
+        "ratio_without_overlap": 2.0,
+    }
+
+
+def test_percentiles_are_those_of_the_values() -> None:
+    values = [float(number) for number in range(101)]
+    assert (percentile(values, 0.5), percentile(values, 0.95)) == (50, 95)
+    assert (percentile([7.0], 0.95), percentile([], 0.5)) == (7, 0)
+
+
+def test_the_modes_are_the_agreed_ones() -> None:
+    assert [mode.name for mode in MODES] == ["300ms", "20ms", "60s", "16_images", "50MB_video", "a1111_300ms"]
+
+
+def test_the_picture_shows_each_job_from_receipt_to_record() -> None:
+    run = run_of(("a", 10.7, 11.0), ("b", 11.0, 11.3))
+    assert [each.moments for each in rows(run)] == [(10.52, 10.6, 10.7, 11.0, 11.12), (10.52, 10.8, 11.0, 11.3, 11.52)]
+    drawn = ET.fromstring(picture(run, skipped=0))
+    titles = [title.text for title in drawn.iter("{http://www.w3.org/2000/svg}title")]
+    assert titles.count("running: 300 ms") == 2
+
+
+@pytest.mark.skipif(not (RESULTS / "agent.json").exists(), reason="`make bench-agent` writes it")
+def test_what_is_kept_of_the_last_run_is_whole() -> None:
+    kept = json.loads(Path(RESULTS / "agent.json").read_text(encoding="utf-8"))
+    assert [name for name in kept if name != "about"] == [mode.name for mode in MODES]
+    assert all(set(kept[mode.name]) == KEYS for mode in MODES)
