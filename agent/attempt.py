@@ -42,7 +42,8 @@ class Attempt:
         self.claim = Claim(record.id, record.attempt)
         self.claimed_s = ports.clock.monotonic_s()
         self.turn = turn
-        self.progress = Progress()
+        self._told = Progress()
+        self._doing = ""
         self.outputs: list[StoredOutput] = []
         self.marks: dict[str, tuple[int, int]] = {}
         self._config = config
@@ -58,6 +59,12 @@ class Attempt:
         load = {} if self._loading.seconds is None else {"load": self._loading.seconds}
         phases_s = {**self._phases_s, **load}
         return Phases(**{f"{name}_ms": round(seconds * 1000) for name, seconds in phases_s.items()})
+
+    @property
+    def progress(self) -> Progress:
+        """While the runtime works, in its own word for what it does, where it has one."""
+        told = self._told.message if self._doing == "running" else ""
+        return msgspec.structs.replace(self._told, message=told or self._doing)
 
     def call_off(self, reason: AgentError) -> None:
         """End it, with what it has begun."""
@@ -101,7 +108,7 @@ class Attempt:
 
     async def _prepared(self) -> Work:
         fetching = self._taken.inputs
-        self.progress = msgspec.structs.replace(self.progress, message="fetching")
+        self._doing = "fetching"
         try:
             inputs = await fetching.result()
         finally:
@@ -143,7 +150,7 @@ class Attempt:
         self._loading.saw(is_loading=is_loading, at_s=clock.monotonic_s(), at_ns=clock.now_ns())
         if self._loading.span_ns is not None:
             self.marks["load"] = self._loading.span_ns
-        self.progress = msgspec.structs.replace(progress, message=progress.message or "running")
+        self._told = progress
 
     async def _deadline(self) -> Never:
         await self.turn.begun.wait()
@@ -159,7 +166,7 @@ class Attempt:
     @contextlib.contextmanager
     def _phase(self, name: str, message: str) -> Iterator[None]:
         """Of the runtime's phase only what comes after its turn began: before that it waits for the job ahead."""
-        self.progress = msgspec.structs.replace(self.progress, message=message)
+        self._doing = message
         began_s, began_ns = self._ports.clock.monotonic_s(), self._ports.clock.now_ns()
         try:
             yield
