@@ -242,21 +242,6 @@ async def test_a_model_switch_is_a_phase_and_the_same_model_again_is_none() -> N
 
 
 @in_loop
-async def test_memory_is_given_back_between_jobs_only() -> None:
-    webui = WebUi(goes_on=asyncio.Event())
-    assert webui.goes_on is not None
-    async with backend_of(webui) as backend:
-        running = asyncio.create_task(backend.run(work_of(), ignore))
-        await webui.began.wait()
-        freeing = asyncio.create_task(backend.free())
-        await FakeClock().settle()
-        assert not webui.asked("unload-checkpoint")
-        webui.goes_on.set()
-        await asyncio.gather(running, freeing)
-    assert webui.calls[-3:] == ["txt2img", "unload-checkpoint", "reload-checkpoint"]
-
-
-@in_loop
 async def test_a_canceled_job_is_interrupted_until_it_ends() -> None:
     webui, clock = WebUi(goes_on=asyncio.Event(), ends_when_interrupted=False), FakeClock()
     assert webui.goes_on is not None
