@@ -20,6 +20,7 @@ from agent.errors import (
 )
 from agent.heartbeat import Heartbeat
 from agent.line import Taken
+from agent.outputs.account import Run
 from agent.ports import LOADING, Artifact, Claim, Ports, Work
 from agent.race import first_of
 from agent.storing import stored
@@ -95,7 +96,10 @@ class Attempt:
         self._is_made = True
         with self._phase("store", "uploading"):
             folder = keys.output_folder(self.record.output_key, self.record.id, self.record.attempt)
-            self.outputs = await stored(made, folder, self._ports.backend, self._ports.files)
+            run = await self._run(work)
+            self.outputs = await stored(
+                made, folder, self._ports.backend, self._ports.files, run=run, clock=self._ports.clock
+            )
 
     async def _prepared(self) -> Work:
         fetching = self._taken.inputs
@@ -123,6 +127,17 @@ class Attempt:
             again = f"{work.label}-again"
             work = dataclasses.replace(work, run_id=keys.run_id(again, 1), label=again)
             return await self._ports.backend.run(work, self._report)
+
+    async def _run(self, work: Work) -> Run:
+        inputs = await self._taken.inputs.result()
+        return Run(
+            message=inputs.message,
+            record=self.record,
+            agent_id=self._config.agent_id,
+            phases=self.phases,
+            inputs=inputs.digests,
+            notes=work.notes,
+        )
 
     def _report(self, progress: Progress) -> None:
         self.turn.note(progress)

@@ -7,9 +7,10 @@ AgentError
 │   ├── BadFileError          an input file is refused, missing or too large
 │   ├── InvalidWorkflowError  the runtime refuses the graph, or part of it
 │   ├── NodeFailedError       a node failed while the graph ran
-│   ├── OutOfMemoryError      the GPU's memory is too small for it
+│   ├── OutOfMemoryError      the memory of the GPU, or of its host, is too small for it
 │   ├── NoOutputsError        the graph ran and nothing came out
 │   ├── TooManyOutputsError   the graph made more files than a record can name
+│   ├── OutputFormatError     a picture cannot be delivered as it was asked for
 │   └── JobTimeoutError       the job took longer than it may
 ├── CanceledError             the client wants no result: recorded as canceled, announced and deleted
 ├── TransientError            the next delivery may succeed: the claim is given back, the message waits
@@ -122,6 +123,10 @@ class NoOutputsError(JobError):
 
 class TooManyOutputsError(JobError):
     code = "too_many_outputs"
+
+
+class OutputFormatError(JobError):
+    code = "output_format"
 
 
 class JobTimeoutError(JobError):

@@ -13,19 +13,23 @@ from agent.core.content import HEAD_BYTES, Content, contents_of, expected
 from agent.core.images import addresses
 from agent.core.plan import check_message
 from agent.errors import BadFileError, InvalidJobError, JobTimeoutError
+from agent.outputs.account import InputFile, input_files
 from agent.ports import Clock, Files, Source
 from agent.race import first_of
 from sd_async.contract.errors import ContractError
 from sd_async.contract.jobs import JobType, Runtime
 from sd_async.contract.messages import JobMessage, decode_message
 
+_QUICK_BYTES = 1024 * 1024  # are read and hashed in a millisecond, less than a thread takes to say so
+
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """message: whole, and allowed. files: its input files by name."""
+    """message: whole, and allowed. files: its input files by name; digests: what is told of them afterwards."""
 
     message: JobMessage
     files: Mapping[str, Path]
+    digests: Mapping[str, InputFile]
 
 
 class Fetching:
@@ -91,10 +95,9 @@ class Fetching:
                 await self._sources[url.partition("://")[0].lower()].fetch(url, target, limits.MAX_FILE_BYTES)
                 _check_content(name, target, message)
             except BadFileError as error:
-                # A picture that is named by its address is told without its query, which may be a signature.
-                raise BadFileError(f"files.{name.partition('?')[0]}: {error.message}") from error
+                raise BadFileError(f"files.{_without_query(name)}: {error.message}") from error
             files[name] = target
-        return Inputs(message, files)
+        return Inputs(message, files, await _digests({_without_query(name): path for name, path in files.items()}))
 
     async def _whole(self) -> JobMessage:
         if self._message.input is not None or not self._message.input_ref:
@@ -120,6 +123,16 @@ class Fetching:
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="sd-async-")
         return Path(self._folder.name)
+
+
+async def _digests(files: Mapping[str, Path]) -> dict[str, InputFile]:
+    is_quick = sum(path.stat().st_size for path in files.values()) <= _QUICK_BYTES
+    return input_files(files) if is_quick else await asyncio.to_thread(input_files, files)
+
+
+def _without_query(name: str) -> str:
+    """As it may be told: a picture's name may be its address, and that one's query a signature."""
+    return name.partition("?")[0] if "://" in name else name
 
 
 def _urls(message: JobMessage) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """What the worker needs of the world, as Protocols; `agent/edges` and `tests/support/fakes.py` implement them."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
@@ -61,6 +61,7 @@ class Work:
 
     run_id: a lower-case UUID, new with every attempt. label: `<job id>-<attempt>`, for names at the runtime.
     files: name -> local file; the name stands in `input` where the file goes.
+    notes: for the runtime to write down what it tells about itself and the run, any JSON, for `result.json`.
     """
 
     run_id: str
@@ -68,6 +69,7 @@ class Work:
     input: Mapping[str, Any]
     files: Mapping[str, Path]
     type: JobType = JobType.WORKFLOW
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

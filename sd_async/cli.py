@@ -14,7 +14,7 @@ from rich.console import Console
 from sd_async import __version__, config, show
 from sd_async.client import Client
 from sd_async.command import EXIT_FAILED, App
-from sd_async.contract.jobs import Job, JobType
+from sd_async.contract.jobs import IMAGE_FORMATS, METADATA_CHOICES, Job, JobType, OutputOptions
 from sd_async.contract.states import FINAL, Status
 from sd_async.errors import SdAsyncError, UsageError
 from sd_async.jobfile import Overrides, files_of, request_of
@@ -79,6 +79,11 @@ def cli() -> None:
 @click.option("--type", "kind", type=click.Choice([str(kind) for kind in JobType]), help="Kind of job.")
 @click.option("--file", "pairs", multiple=True, metavar="NAME=URL", help="A file the workflow names; repeatable.")
 @click.option("--prefix", help="Folder of the outputs in the bucket.")
+@click.option("--format", "image_format", type=click.Choice(IMAGE_FORMATS), help="Images in this format.")
+@click.option("--quality", type=click.IntRange(1, 100), help="Of jpeg or webp.")
+@click.option(
+    "--metadata", type=click.Choice(METADATA_CHOICES), help="`strip` takes prompt and workflow out of images."
+)
 @click.option("--timeout", "timeout_s", type=click.IntRange(min=1), help="Seconds the job may run.")
 @click.option("--idempotency-key", metavar="KEY", help="The same key again gives the same job, not a second one.")
 @click.option("--watch", is_flag=True, help="Show the job until it ends; -o implies it.")
@@ -94,6 +99,9 @@ def submit(  # noqa: PLR0913 - one argument per option
     kind: str | None,
     pairs: tuple[str, ...],
     prefix: str | None,
+    image_format: str | None,
+    quality: int | None,
+    metadata: str | None,
     timeout_s: int | None,
     idempotency_key: str | None,
     watch: bool,
@@ -108,6 +116,7 @@ def submit(  # noqa: PLR0913 - one argument per option
         files=files_of(pairs),
         output_prefix=prefix,
         timeout_s=timeout_s,
+        output=OutputOptions(format=image_format, quality=quality, metadata=metadata),
     )
     request = request_of(file.read(), overrides, session.config.runtime)
     with session.client() as client:

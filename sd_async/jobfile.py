@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec.structs import asdict
 
 from sd_async.contract.codec import convert, decode
-from sd_async.contract.jobs import JobRequest, JobType
+from sd_async.contract.jobs import JobRequest, JobType, OutputOptions
 from sd_async.errors import UsageError
 
 
@@ -20,6 +21,7 @@ class Overrides:
     files: Mapping[str, str] = field(default_factory=dict)
     output_prefix: str | None = None
     timeout_s: int | None = None
+    output: OutputOptions | None = None
 
 
 def request_of(data: bytes, overrides: Overrides, default_runtime: str | None) -> JobRequest:
@@ -48,6 +50,7 @@ def request_of(data: bytes, overrides: Overrides, default_runtime: str | None) -
         type=overrides.type or request.type,
         files={**request.files, **overrides.files},
         output_prefix=request.output_prefix if overrides.output_prefix is None else overrides.output_prefix,
+        output=_output(request.output, overrides.output),
         timeout_seconds=request.timeout_seconds if overrides.timeout_s is None else overrides.timeout_s,
     )
 
@@ -63,6 +66,12 @@ def files_of(pairs: tuple[str, ...]) -> dict[str, str]:
             raise UsageError(f"`--file {name}=...` is given twice.")
         files[name] = url
     return files
+
+
+def _output(asked: OutputOptions | None, flags: OutputOptions | None) -> OutputOptions | None:
+    """The file's options with the flags over them, None when neither says anything."""
+    given = {} if flags is None else {name: value for name, value in asdict(flags).items() if value is not None}
+    return msgspec.structs.replace(asked or OutputOptions(), **given) if given else asked
 
 
 def _is_whole_body(document: dict[str, Any]) -> bool:

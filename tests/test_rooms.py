@@ -142,9 +142,19 @@ ROOMS: dict[str, Room] = {
         files=("agent/observing.py",),
         own=(*(f"agent.{name}" for name in ("attempt", "config", "health", "ports", "telemetry", "watch")), "sd_async"),
     ),
+    # Pillow is loaded in a process of its own (0104).
+    "agent, encoder": Room(
+        files=("agent/outputs/encoder.py", "agent/outputs/embedded.py"),
+        own=("agent.outputs.embedded",),
+        foreign=("PIL",),
+    ),
+    "agent, outputs": Room(
+        files=("agent/outputs/*.py",), own=("agent.core", "agent.errors", "agent.outputs", CONTRACT), foreign=(STRUCTS,)
+    ),
     "agent, worker": Room(
         files=("agent/__init__.py", *(f"agent/{name}.py" for name in WORKER)),
         own=(
+            "agent.outputs",
             *(f"agent.{name}" for name in WORKER),
             *(f"agent.{name}" for name in ("config", "core", "errors", "health", "heartbeat", "ports")),
             *(f"agent.{name}" for name in ("race", "telemetry")),

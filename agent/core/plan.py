@@ -5,7 +5,14 @@ from enum import StrEnum
 
 from agent.core.images import check_addresses
 from agent.errors import InvalidJobError, WrongRuntimeError
-from sd_async.contract.checks import TYPES, check_context, check_files, check_input, check_not_others_input
+from sd_async.contract.checks import (
+    TYPES,
+    check_context,
+    check_files,
+    check_input,
+    check_not_others_input,
+    check_output,
+)
 from sd_async.contract.errors import ContractError
 from sd_async.contract.jobs import Runtime
 from sd_async.contract.messages import JobMessage
@@ -68,6 +75,7 @@ def check_message(
         check_files(message.files, buckets)
         check_not_others_input(message.files, input_bucket)
         check_addresses(message.input or {}, message.files, buckets, input_bucket)
+        check_output(message.output)
         check_context(message.context)
     except ContractError as problem:
         raise InvalidJobError(problem) from problem

@@ -8,7 +8,7 @@ from functions.api.env import Env
 from sd_async.contract import checks, forms
 from sd_async.contract.codec import convert
 from sd_async.contract.errors import ContractError
-from sd_async.contract.jobs import Form, JobRequest, JobType
+from sd_async.contract.jobs import Form, JobRequest, JobType, OutputOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Draft:
     timeout_s: int
     prefix: str
     files: dict[str, str] = field(default_factory=dict)
+    output: OutputOptions | None = None
     context: Any = None
     client_id: str | None = None
 
@@ -72,6 +73,7 @@ def v1_draft(document: Mapping[str, Any], env: Env) -> Draft:
         timeout_s=request.timeout_seconds,
         prefix=request.output_prefix,
         files=request.files,
+        output=request.output,
         context=request.context,
     )
 

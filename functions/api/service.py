@@ -128,6 +128,7 @@ class Service:
             output_key=folder,
             input=draft.input,
             files=draft.files,
+            output=draft.output,
             context=draft.context,
             form=draft.form,
             client_id=draft.client_id,

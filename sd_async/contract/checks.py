@@ -9,7 +9,16 @@ import msgspec
 from sd_async.contract import limits
 from sd_async.contract.codec import encode
 from sd_async.contract.errors import ContractError
-from sd_async.contract.jobs import JobRequest, JobType, Runtime, RuntimeType
+from sd_async.contract.jobs import (
+    IMAGE_FORMATS,
+    LOSSY_FORMATS,
+    METADATA_CHOICES,
+    JobRequest,
+    JobType,
+    OutputOptions,
+    Runtime,
+    RuntimeType,
+)
 
 TYPES: dict[RuntimeType, frozenset[JobType]] = {
     RuntimeType.COMFYUI: frozenset({JobType.WORKFLOW}),
@@ -31,6 +40,7 @@ def check_request(request: JobRequest, runtimes: Mapping[str, Runtime], buckets:
         raise ContractError("invalid_value", f"A {runtime.type} runtime does {offered}, not `{kind}`.", "type")
     check_input(request.input, kind)
     check_files(request.files, buckets)
+    check_output(request.output)
     check_context(request.context)
     if request.webhook_url is not None:
         raise ContractError(
@@ -113,6 +123,27 @@ def check_file_url(url: str, buckets: Collection[str], field: str) -> None:
         raise ContractError("invalid_value", "The URL names no host, bucket or key.", field)
     if parts.scheme == "s3" and parts.netloc not in buckets:
         raise ContractError("file_bucket", f"Bucket `{parts.netloc}` is not one that jobs may read.", field)
+
+
+def check_output(options: OutputOptions | None, field: str = "output") -> None:
+    """Raises: ContractError naming the option."""
+    if options is None:
+        return
+    if options.format not in {None, *IMAGE_FORMATS}:
+        offered = ", ".join(IMAGE_FORMATS)
+        raise ContractError("invalid_value", f"`{options.format}` is none of {offered}.", f"{field}.format")
+    if options.metadata not in {None, *METADATA_CHOICES}:
+        offered = " nor ".join(METADATA_CHOICES)
+        raise ContractError("invalid_value", f"`{options.metadata}` is neither {offered}.", f"{field}.metadata")
+    if options.quality is None:
+        return
+    if not 1 <= options.quality <= 100:
+        raise ContractError("invalid_value", f"{options.quality} is not between 1 and 100.", f"{field}.quality")
+    if options.format not in LOSSY_FORMATS:
+        lossy = " or ".join(LOSSY_FORMATS)
+        raise ContractError(
+            "invalid_value", f"A quality needs a `format` that has one: {lossy}; or leave it out.", f"{field}.quality"
+        )
 
 
 def check_context(context: Any, field: str = "context") -> None:

@@ -4,7 +4,7 @@ Names are those of the Comfy API v2 wherever it has the same thing.
 """
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -40,6 +40,23 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: int
 
 
+IMAGE_FORMATS = ("png", "jpeg", "webp")
+LOSSY_FORMATS = ("jpeg", "webp")
+METADATA_CHOICES = ("keep", "strip")
+
+
+class OutputOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """How a job's images are delivered; what is left out stays as the runtime gives it.
+
+    Texts and numbers, not enums: `checks.check_output` says in a sentence what is offered. quality: of a lossy format.
+    metadata: `strip` takes prompt, workflow and all else that describes the picture out of its file.
+    """
+
+    format: Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(IMAGE_FORMATS)})] | None = None
+    quality: Annotated[int, msgspec.Meta(extra_json_schema={"minimum": 1, "maximum": 100})] | None = None
+    metadata: Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(METADATA_CHOICES)})] | None = None
+
+
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of `POST /v1/jobs`.
 
@@ -52,6 +69,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     type: JobType | None = None
     files: dict[str, str] = {}
     output_prefix: str = ""
+    output: OutputOptions | None = None
     context: Any = None
     webhook_url: str | None = None
     timeout_seconds: int | None = None

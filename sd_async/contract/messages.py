@@ -7,7 +7,7 @@ import msgspec
 from sd_async.contract import forms
 from sd_async.contract.codec import convert, decode, encode_for_queue
 from sd_async.contract.errors import ContractError
-from sd_async.contract.jobs import Form, JobType
+from sd_async.contract.jobs import Form, JobType, OutputOptions
 from sd_async.contract.limits import MAX_MESSAGE_BYTES
 from sd_async.contract.times import Milliseconds, Seconds
 
@@ -32,6 +32,7 @@ class JobMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     input: dict[str, Any] | None = None
     input_ref: str | None = None
     files: dict[str, str] = {}
+    output: OutputOptions | None = None
     context: Any = None
     webhook_url: str | None = None
     form: Form = Form.V1

@@ -45,6 +45,7 @@ class Script:
     view: tuple[int, bytes] = (200, b"pixels")
     upload: tuple[int, Any] = (200, None)
     queue_running: list[Any] = field(default_factory=list)
+    stats: Any = field(default_factory=lambda: {"system": {}, "devices": []})
 
     prompts: list[Json] = field(default_factory=list)
     sockets: list[str] = field(default_factory=list)
@@ -52,6 +53,7 @@ class Script:
     posts: list[tuple[str, Json]] = field(default_factory=list)
     uploads: dict[str, bytes] = field(default_factory=dict)
     questions: int = 0
+    asked_for: list[str] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -113,6 +115,7 @@ class Server:
 
     async def _history(self, request: web.Request) -> web.Response:
         self._script.questions += 1
+        self._script.asked_for.append(request.match_info["id"])
         self._script.asked.set()
         if self._script.history_status != 200:
             return web.Response(status=self._script.history_status, text="Internal Server Error")
@@ -125,8 +128,13 @@ class Server:
     async def _queue(self, _: web.Request) -> web.Response:
         running = list(self._script.queue_running)
         if self._script.prompts and not self._script.forgets:
-            running.append([1, self._script.prompts[-1]["prompt_id"], {}, {}, []])
+            running.append([1, self._prompt_id(), {}, {}, []])
         return web.json_response({"queue_running": running, "queue_pending": []})
+
+    def _prompt_id(self) -> Any:
+        _, answer = self._script.refusal or (200, None)
+        given = answer.get("prompt_id") if isinstance(answer, dict) else None
+        return given or self._script.prompts[-1]["prompt_id"]
 
     async def _view(self, request: web.Request) -> web.Response:
         self._script.posts.append(("/view", dict(request.query)))

@@ -152,7 +152,7 @@ def files(request: pytest.FixtureRequest) -> FilesUnderTest:
             fake.at[f"s3://b/{key}"] = body
             return f"s3://b/{key}"
 
-        return FilesUnderTest(fake, place, lambda key: fake.stored[key])
+        return FilesUnderTest(fake, place, lambda key: fake.stored[key], lambda key: fake.metadata[key])
     clients: Clients = request.getfixturevalue("clients")
     bucket: str = request.getfixturevalue("bucket")
 
@@ -165,7 +165,10 @@ def files(request: pytest.FixtureRequest) -> FilesUnderTest:
         with answer["Body"] as body:
             return body.read(), answer["ContentType"]
 
-    return FilesUnderTest(S3Files(clients.s3, bucket), upload, stored)
+    def metadata(key: str) -> dict[str, str]:
+        return dict(clients.s3.head_object(Bucket=bucket, Key=key)["Metadata"])
+
+    return FilesUnderTest(S3Files(clients.s3, bucket), upload, stored, metadata)
 
 
 @pytest.fixture

@@ -37,11 +37,12 @@ class TopicUnderTest:
 
 @dataclass(frozen=True)
 class FilesUnderTest:
-    """place: makes an object and returns its URL. stored: body and content type of a key that was put."""
+    """place: makes an object and returns its URL. stored: body and content type of a put key; metadata: the key's."""
 
     port: Files
     place: Callable[[str, bytes], str]
     stored: Callable[[str], tuple[bytes, str]]
+    metadata: Callable[[str], dict[str, str]]
 
 
 class WorkFor(Protocol):

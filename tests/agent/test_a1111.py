@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,13 @@ async def test_the_grid_and_what_scripts_add_are_kept_beside_the_pictures() -> N
 
 
 @in_loop
+async def test_what_the_runtime_drew_by_itself_is_noted_for_the_account() -> None:
+    work = work_of(seed=-1)
+    await made_by(WebUi(answer=(200, made(PNG, all_seeds=[77], sd_model_hash="6ce0161689", job_timestamp="1"))), work)
+    assert work.notes == {"all_seeds": [77], "sd_model_hash": "6ce0161689", "sampler_name": "Euler a"}
+
+
+@in_loop
 async def test_large_pictures_pass_through_files_that_go_with_their_artifact() -> None:
     large = PNG + bytes(LONG_BYTES)
     webui = WebUi(answer=(200, made(large, large)))
@@ -147,6 +155,7 @@ async def test_large_pictures_pass_through_files_that_go_with_their_artifact() -
         assert all(path.exists() for path in paths)
         assert await content(backend, artifacts[1]) == large
         artifacts.clear()
+        gc.collect()
     assert not any(path.exists() for path in paths)
 
 
@@ -230,21 +239,6 @@ async def test_a_model_switch_is_a_phase_and_the_same_model_again_is_none() -> N
         assert await messages(backend, webui, clock, sd_model_checkpoint="v1-5") == ["", ""], "the default by its name"
         assert await messages(backend, webui, clock, sd_model_checkpoint="sdxl") == [LOADING, ""]
         assert await messages(backend, webui, clock) == [LOADING, ""], "it swaps back"
-
-
-@in_loop
-async def test_memory_is_given_back_between_jobs_only() -> None:
-    webui = WebUi(goes_on=asyncio.Event())
-    assert webui.goes_on is not None
-    async with backend_of(webui) as backend:
-        running = asyncio.create_task(backend.run(work_of(), ignore))
-        await webui.began.wait()
-        freeing = asyncio.create_task(backend.free())
-        await FakeClock().settle()
-        assert not webui.asked("unload-checkpoint")
-        webui.goes_on.set()
-        await asyncio.gather(running, freeing)
-    assert webui.calls[-3:] == ["txt2img", "unload-checkpoint", "reload-checkpoint"]
 
 
 @in_loop

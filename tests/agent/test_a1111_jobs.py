@@ -54,3 +54,16 @@ async def test_the_time_a_model_takes_is_told_while_it_loads_and_afterwards() ->
     job = scene.job()
     assert (job.phases.load_ms, job.phases.execution_ms) == (30_000, 40_000)
     await ended([agent])
+
+
+@in_loop
+async def test_an_addresss_query_is_in_no_account_of_the_job() -> None:
+    scene = Scenario(A1111)
+    scene.web.at[URL] = b"picture"
+    await scene.submit(message_of(type=JobType.EXTRA_SINGLE_IMAGE, input={"image": URL}))
+    agent = scene.agent()
+    await scene.clock.advance(11)
+    body, _ = scene.files.stored[f"{scene.job().output_key}/1/result.json"]
+    assert b"https://pictures.example/a.png" in body
+    assert b"Signature" not in body
+    await ended([agent])

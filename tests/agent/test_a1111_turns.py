@@ -97,3 +97,18 @@ async def test_a_job_that_is_canceled_while_it_waits_was_never_sent() -> None:
         assert await first
         assert [payload["seed"] for payload in webui.payloads] == [1]
         assert webui.asked("interrupt") == []
+
+
+@in_loop
+async def test_memory_is_given_back_between_jobs_only() -> None:
+    webui = WebUi(goes_on=asyncio.Event())
+    assert webui.goes_on is not None
+    async with backend_of(webui) as backend:
+        running = asyncio.create_task(backend.run(work_of(), ignore))
+        await webui.began.wait()
+        freeing = asyncio.create_task(backend.free())
+        await FakeClock().settle()
+        assert not webui.asked("unload-checkpoint")
+        webui.goes_on.set()
+        await asyncio.gather(running, freeing)
+    assert webui.calls[-3:] == ["txt2img", "unload-checkpoint", "reload-checkpoint"]

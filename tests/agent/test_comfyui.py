@@ -53,8 +53,18 @@ async def test_input_files_are_uploaded_under_names_of_this_attempt_and_the_grap
     await made_by(script, Work(JOB_ID, f"{JOB_ID}-1", graph, {"Pose & co.PNG": tmp_path / "a"}))
     name = f"sd-async-{JOB_ID}-1-0.png"
     assert script.uploads == {name: b"A"}
-    assert script.prompts[0]["prompt"]["1"]["inputs"] == {"image": name, "upload": "image", "n": 3}
+    sent = script.prompts[0]["prompt"]["1"]["inputs"]
+    assert sent == {"image": name, "upload": "image", "n": 3, "sd_async": f"{JOB_ID}-1"}
     assert graph["1"]["inputs"] == {"image": "Pose & co.PNG", "upload": "image", "n": 3}, "the client's stays as it was"
+
+
+@in_loop
+async def test_a_file_that_the_runtime_puts_into_a_folder_is_named_with_it(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"A")
+    graph = {"1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}}}
+    script = Script(upload=(200, {"name": "b (1).png", "subfolder": "c/d", "type": "input"}))
+    await made_by(script, Work(JOB_ID, "x", graph, {"a.png": tmp_path / "a"}))
+    assert script.prompts[0]["prompt"]["1"]["inputs"]["image"] == "c/d/b (1).png"
 
 
 @pytest.mark.parametrize(("status", "kind"), [(400, BadFileError), (413, BadFileError), (500, RuntimeFaultError)])
@@ -65,6 +75,42 @@ async def test_a_refused_upload_is_the_files_fault_and_a_failed_one_the_runtimes
     (tmp_path / "a").write_bytes(b"A")
     with pytest.raises(kind):
         await made_by(Script(upload=(status, {"no": 1})), Work(JOB_ID, "x", WORKFLOW, {"a.png": tmp_path / "a"}))
+
+
+@in_loop
+async def test_a_prompt_is_followed_under_the_id_that_the_runtime_gave_it() -> None:
+    seen: list[Progress] = []
+    script = Script(
+        after=2,
+        refusal=(200, {"prompt_id": "its-own", "number": 1, "node_errors": {}}),
+        late_frames=[{"type": "executing", "data": {"prompt_id": "its-own", "node": "9"}}],
+    )
+    async with backend_of(script) as backend:
+        assert len(await backend.run(WORK, seen.append)) == 1
+    assert set(script.asked_for) == {"its-own"}
+    assert [progress.current_node for progress in seen][:1] == ["9"]
+
+
+@in_loop
+async def test_what_the_runtime_says_of_itself_is_noted_for_the_account() -> None:
+    system = {"comfyui_version": "0.3.64", "pytorch_version": "2.13", "argv": ["main.py", "--secret"], "os": "posix"}
+    script = Script(stats={"system": system, "devices": [{"name": "cuda:0 NVIDIA L4", "vram_total": 1}]})
+    work = Work(JOB_ID, "x", WORKFLOW, {})
+    async with backend_of(script) as backend:
+        assert await backend.ready()
+        await backend.run(work, lambda _: None)
+    assert work.notes == {
+        "comfyui_version": "0.3.64",
+        "pytorch_version": "2.13",
+        "devices": ["cuda:0 NVIDIA L4"],
+    }
+
+
+@pytest.mark.parametrize("stats", [[], {"system": 1}, {"devices": None}, {"system": {}, "devices": [1]}])
+@in_loop
+async def test_a_runtime_that_says_something_else_of_itself_is_ready_all_the_same(stats: object) -> None:
+    async with backend_of(Script(stats=stats)) as backend:
+        assert await backend.ready()
 
 
 @in_loop

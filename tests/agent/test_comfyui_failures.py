@@ -11,6 +11,7 @@ from agent.errors import (
     InvalidWorkflowError,
     NodeFailedError,
     NoOutputsError,
+    OutOfMemoryError,
     RuntimeFaultError,
     RuntimeGoneError,
     RuntimeLostError,
@@ -101,10 +102,42 @@ def failed(exception_type: str, message: str) -> dict[str, Any]:
 @in_loop
 async def test_a_node_that_fails_is_named_without_traceback_and_inputs() -> None:
     with pytest.raises(NodeFailedError) as error:
-        await made_by(Script(entry=failed("torch.OutOfMemoryError", "Allocation on device\n")))
-    assert error.value.message == "torch.OutOfMemoryError: Allocation on device"
+        await made_by(Script(entry=failed("ValueError", "no such sampler\n")))
+    assert error.value.message == "ValueError: no such sampler"
     assert (error.value.node_id, error.value.class_type) == ("3", "KSampler")
     assert "private" not in str(error.value.detail)
+
+
+@pytest.mark.parametrize(
+    ("exception_type", "message"),
+    [
+        ("torch.OutOfMemoryError", "Allocation on device 0 would exceed allowed memory."),
+        ("torch.cuda.OutOfMemoryError", "CUDA out of memory. Tried to allocate 2.00 GiB."),
+        ("torch.AcceleratorError", "CUDA error: out of memory"),
+        ("RuntimeError", "CUDA error: out of memory"),
+        ("RuntimeError", "HIP out of memory. Tried to allocate 2.00 GiB."),
+        ("RuntimeError", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        ("RuntimeError", "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        ("MemoryError", ""),
+        ("numpy._core._exceptions._ArrayMemoryError", "Unable to allocate 9 GiB for an array"),
+    ],
+)
+@in_loop
+async def test_memory_that_does_not_suffice_is_told_from_other_failures(exception_type: str, message: str) -> None:
+    with pytest.raises(OutOfMemoryError) as error:
+        await made_by(Script(entry=failed(exception_type, message)))
+    assert error.value.message.startswith(exception_type)
+    assert (error.value.node_id, error.value.class_type) == ("3", "KSampler")
+
+
+@pytest.mark.parametrize(
+    ("exception_type", "message"),
+    [("ValueError", "the story is out of memory"), ("RuntimeError", "shapes do not match"), ("", "out of memory")],
+)
+@in_loop
+async def test_words_about_memory_alone_are_no_lack_of_it(exception_type: str, message: str) -> None:
+    with pytest.raises(NodeFailedError):
+        await made_by(Script(entry=failed(exception_type, message)))
 
 
 @pytest.mark.parametrize(

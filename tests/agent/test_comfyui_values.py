@@ -42,9 +42,35 @@ def test_every_prefix_gets_a_folder_of_its_attempt(asked: Any, sent: Any) -> Non
 
 
 def test_only_whole_text_inputs_are_taken_for_a_files_name() -> None:
-    inputs = {"image": "a.png", "text": "see a.png", "link": ["a.png", 0]}
-    changed = prepared({"1": {"class_type": "X", "inputs": inputs}}, "j-1", {"a.png": "b.png"})
-    assert changed["1"]["inputs"] == inputs | {"image": "b.png"}
+    inputs = {
+        "image": "a.png",
+        "marked": "a.png [input]",
+        "made": "a.png [output]",
+        "text": "see a.png",
+        "link": ["a.png", 0],
+        "list": ["a.png", "c.png", 3],
+        "filename_prefix": "x",
+    }
+    changed = prepared({"1": {"class_type": "X", "inputs": inputs}}, "j-1", {"a.png": "sub/b.png"})
+    assert changed["1"]["inputs"] == inputs | {
+        "image": "sub/b.png",
+        "marked": "sub/b.png",
+        "list": ["sub/b.png", "c.png", 3],
+        "filename_prefix": "sd-async/j-1/x",
+    }
+
+
+def test_a_last_node_without_a_prefix_of_its_own_is_told_from_the_same_node_of_another_run() -> None:
+    graph: dict[str, Any] = {
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 8}},
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "a"}},
+        "4": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": ["1", 0]}},
+    }
+    changed = prepared(graph, "j-1", {})
+    assert [node for node in changed if "sd_async" in changed[node]["inputs"]] == ["2", "4"]
+    assert changed["2"]["inputs"]["sd_async"] == "j-1"
+    assert "sd_async" not in graph["2"]["inputs"]
 
 
 def test_nodes_of_any_other_shape_pass_as_they_are_for_comfyui_to_refuse() -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from agent.core.images import addresses
 from agent.core.loading import LoadTime
@@ -37,6 +37,7 @@ def test_addresses_are_found_in_image_fields_and_nowhere_else(body: dict[str, An
     assert addresses(body) == {url: url for url in found}
 
 
+@settings(deadline=None)
 @given(JSON, JSON)
 def test_any_payload_has_some_addresses(one: Any, other: Any) -> None:
     for body in ({"init_images": one, "imageList": other}, {"alwayson_scripts": one, "mask": other}, {"image": one}):

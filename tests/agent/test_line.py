@@ -25,7 +25,7 @@ async def test_jobs_follow_each_other_without_a_gap_once_their_length_is_known()
 @in_loop
 async def test_the_runtime_works_while_results_are_stored() -> None:
     scene = Scenario()
-    scene.files = SlowFiles(scene, put_s=2)
+    scene.files = SlowFiles(scene, put_s=1)  # the picture, then the account
     scene.backend.run_s = 3
     ids = await submitted(scene, 3)
     agent = scene.agent()
@@ -125,7 +125,7 @@ async def test_a_job_that_waits_in_the_runtimes_queue_does_not_use_up_its_time()
 async def test_one_job_after_the_other_on_request() -> None:
     scene = Scenario(replace(CONFIG, jobs_ahead=0))
     scene.backend.depth, scene.backend.run_s = 2, 0.4
-    scene.files = SlowFiles(scene, put_s=1)
+    scene.files = SlowFiles(scene, put_s=0.5)
     ids = await submitted(scene, 4)
     agent = scene.agent()
     for _ in range(60):

@@ -45,6 +45,18 @@ async def test_what_is_put_is_stored_with_its_type_and_counted(files: FilesUnder
 
 
 @in_loop
+async def test_metadata_are_stored_with_what_the_chunks_have_added_to_them(files: FilesUnderTest) -> None:
+    metadata = {"job-id": "j", "node-id": "%D1%83 9:1"}
+
+    async def told() -> AsyncIterator[bytes]:
+        yield b"12"
+        metadata["sha256"] = "abc"
+
+    await files.port.put("x/1/a.png", told(), "image/png", metadata)
+    assert files.metadata("x/1/a.png") == {"job-id": "j", "node-id": "%D1%83 9:1", "sha256": "abc"}
+
+
+@in_loop
 async def test_what_does_not_fit_in_memory_is_stored_all_the_same(files: FilesUnderTest) -> None:
     parts = [bytes([number]) * 1024 * 1024 for number in range(6)]
     assert await files.port.put("film.mp4", chunks(*parts), "video/mp4") == 6 * 1024 * 1024

@@ -50,6 +50,22 @@ def test_every_flag_of_submit_reaches_the_body(sd_async: Command) -> None:
     assert (body["runtime"], body["type"], body["output_prefix"], body["timeout_seconds"]) == ("r", "workflow", "p", 60)
 
 
+def test_the_flags_about_images_reach_the_body_as_one_object(sd_async: Command) -> None:
+    flags = "--runtime r --format webp --quality 80 --metadata strip"
+    sd_async("submit", "workflow.json", *flags.split(), answers=(answer(job(), 202),))
+    (request,) = sd_async.api.requests
+    assert json.loads(request.content)["output"] == {"format": "webp", "quality": 80, "metadata": "strip"}
+
+
+@pytest.mark.parametrize("flags", ["--format gif", "--format webp --quality 0", "--metadata drop"])
+def test_a_flag_about_images_that_is_not_offered_is_refused_before_anything_is_sent(
+    sd_async: Command, flags: str
+) -> None:
+    result = sd_async("submit", "workflow.json", "--runtime", "r", *flags.split())
+    assert result.exit_code == 2
+    assert sd_async.api.requests == []
+
+
 def test_a_workflow_from_stdin_runs_where_the_configuration_says(sd_async: Command, tmp_path: Path) -> None:
     (tmp_path / ".sd-async.toml").write_text('runtime = "from-file"\n')
     result = sd_async("submit", "-", stdin=WORKFLOW, answers=(answer(job(), 202),))

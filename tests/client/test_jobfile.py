@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sd_async.contract.errors import ContractError
-from sd_async.contract.jobs import JobRequest, JobType
+from sd_async.contract.jobs import JobRequest, JobType, OutputOptions
 from sd_async.errors import UsageError
 from sd_async.jobfile import Overrides, files_of, request_of
 
@@ -53,6 +53,13 @@ def test_flags_win_over_a_whole_body_and_files_are_added() -> None:
         output_prefix="p",
         timeout_seconds=5,
     )
+
+
+def test_flags_about_images_win_one_by_one() -> None:
+    body = {"runtime": "own", "input": WORKFLOW, "output": {"format": "jpeg", "quality": 80}}
+    assert made(body, output=OutputOptions(format="webp")).output == OutputOptions(format="webp", quality=80)
+    assert made(body, output=OutputOptions()).output == OutputOptions(format="jpeg", quality=80)
+    assert made(WORKFLOW, "r", output=OutputOptions()).output is None
 
 
 def test_a_body_may_leave_its_runtime_to_the_flag() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sd_async.contract import checks, limits
 from sd_async.contract.errors import ContractError
-from sd_async.contract.jobs import JobRequest, JobType, Runtime, RuntimeType
+from sd_async.contract.jobs import JobRequest, JobType, OutputOptions, Runtime, RuntimeType
 from tests.contract.values import JSON, judged, nested
 
 RUNTIMES = {
@@ -21,6 +21,7 @@ BUCKETS = {"inputs"}
 WORKFLOW: dict[str, Any] = {"1": {"class_type": "A", "inputs": {}}}
 REQUEST = JobRequest(runtime="comfy", input=WORKFLOW)
 S3 = "s3://inputs/"
+OPTIONS = OutputOptions
 
 
 def checked(**changes: Any) -> JobRequest:
@@ -95,6 +96,27 @@ REFUSED_AND_ALLOWED = [
     ("invalid_value", "output_prefix", {"output_prefix": "a/../b"}, {"output_prefix": "a/..b"}),
     ("invalid_value", "output_prefix", {"output_prefix": "a//b"}, {"output_prefix": "//a/b//"}),
     ("invalid_value", "output_prefix", {"output_prefix": "a\n"}, {"output_prefix": "a b"}),
+    ("invalid_value", "output.format", {"output": OPTIONS(format="gif")}, {"output": OPTIONS(format="png")}),
+    ("invalid_value", "output.metadata", {"output": OPTIONS(metadata="x")}, {"output": OPTIONS(metadata="strip")}),
+    (
+        "invalid_value",
+        "output.quality",
+        {"output": OPTIONS(format="webp", quality=0)},
+        {"output": OPTIONS(format="webp", quality=1)},
+    ),
+    (
+        "invalid_value",
+        "output.quality",
+        {"output": OPTIONS(format="jpeg", quality=101)},
+        {"output": OPTIONS(format="jpeg", quality=100)},
+    ),
+    (
+        "invalid_value",
+        "output.quality",
+        {"output": OPTIONS(format="png", quality=90)},
+        {"output": OPTIONS(format="png", metadata="keep")},
+    ),
+    ("invalid_value", "output.quality", {"output": OPTIONS(quality=90)}, {"output": OPTIONS()}),
     (
         "too_large",
         "context",
@@ -123,6 +145,18 @@ def test_a_request_is_refused_by_its_field_and_its_twin_is_taken(
         checked(**refused)
     assert (refusal.value.code, refusal.value.field) == (code, field)
     checked(**allowed)
+
+
+def test_a_refused_output_option_names_what_is_offered() -> None:
+    sentences = {
+        OPTIONS(format="gif"): "`gif` is none of png, jpeg, webp.",
+        OPTIONS(metadata="drop"): "`drop` is neither keep nor strip.",
+        OPTIONS(quality=90): "A quality needs a `format` that has one: jpeg or webp; or leave it out.",
+    }
+    for options, sentence in sentences.items():
+        with pytest.raises(ContractError) as refusal:
+            checked(output=options)
+        assert refusal.value.message == sentence
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from functions.api.ports import UnavailableError
+from sd_async.contract.jobs import OutputOptions
 from sd_async.contract.limits import MAX_MESSAGE_BYTES
 from sd_async.contract.messages import JobMessage, decode_message
 from sd_async.contract.records import Record, from_item
@@ -69,6 +70,30 @@ def test_a_good_job_is_recorded_then_published_then_accepted(caller: Caller) -> 
     assert only_message(caller) == decode_message(caller.store.inputs[f"s3://input/jobs/{FIRST}/job.json"][0])
     assert only_record(caller).owner == "key-a"
     assert only_record(caller).outbox is None
+
+
+def test_output_options_travel_with_the_job(caller: Caller) -> None:
+    options = {"format": "webp", "quality": 80, "metadata": "strip"}
+    assert caller.post(JOB | {"output": options}).status == 202
+    assert only_message(caller).output == OutputOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "field"),
+    [
+        ({"format": "tiff"}, 422, "output.format"),
+        ({"quality": 80}, 422, "output.quality"),
+        ({"format": 1}, 400, "output.format"),
+        ({"size": 1}, 400, "output.size"),
+        ([], 400, "output"),
+    ],
+)
+def test_output_options_that_are_not_offered_are_refused_by_place(
+    caller: Caller, options: Any, status: int, field: str
+) -> None:
+    answer = caller.post(JOB | {"output": options})
+    assert (answer.status, answer.body["error"]["field"]) == (status, field)
+    assert caller.store.calls == []
 
 
 def test_the_context_comes_back_as_it_was_sent(caller: Caller) -> None:

@@ -8,8 +8,9 @@ from local.emulator import Emulator
 from local.painter.embedded import serving
 from local.painter.settings import PainterSettings
 from local.processes import ProcessFailedError
-from local.system import Options, check_runtime, running
+from local.system import Options, check_runtime, running, runtime_type
 from sd_async.client import Client
+from sd_async.contract.jobs import RuntimeType
 from sd_async.contract.states import Status
 from tests.journeys import graphs
 
@@ -32,6 +33,22 @@ def test_a_runtime_that_does_not_answer_is_told_before_anything_is_started(url: 
         check_runtime(url)
 
 
-def test_something_else_at_the_runtimes_address_is_no_runtime(emulator: Emulator) -> None:
-    with pytest.raises(ProcessFailedError, match="is no ComfyUI"):
-        check_runtime(emulator.endpoint)
+@pytest.mark.parametrize(("kind", "name"), [(RuntimeType.COMFYUI, "ComfyUI"), (RuntimeType.A1111, "A1111")])
+def test_something_else_at_the_runtimes_address_is_no_runtime(emulator: Emulator, kind: RuntimeType, name: str) -> None:
+    with pytest.raises(ProcessFailedError, match=f"is no {name}"):
+        check_runtime(emulator.endpoint, kind)
+
+
+@pytest.mark.parametrize("kind", list(RuntimeType))
+def test_a_runtime_is_known_by_its_own_protocol(tmp_path: Path, kind: RuntimeType) -> None:
+    [other] = set(RuntimeType) - {kind}
+    with serving(PainterSettings(data=tmp_path, type=kind)) as url:
+        check_runtime(url, kind)
+        with pytest.raises(ProcessFailedError, match=r"is no|No runtime"):
+            check_runtime(url, other)
+
+
+def test_the_first_runtime_of_a_stack_says_which_protocol_is_asked() -> None:
+    assert runtime_type(Options(stack="dev")) is RuntimeType.COMFYUI
+    assert runtime_type(Options(stack="a1111")) is RuntimeType.A1111
+    assert runtime_type(Options(overrides={"sd-async:runtimes": 3})) is RuntimeType.COMFYUI, "settings refuse it later"

@@ -114,7 +114,7 @@ def test_help_says_what_it_does_and_starts_nothing(command: Command) -> None:
 def test_a_stack_that_is_not_there_is_one_sentence(command: Command, options: list[str], sentence: str) -> None:
     assert command.run(*options) == 1
     said = command.stdout + command.stderr
-    assert said == f"✗ There is no {sentence}; the stacks here are: dev.\n"
+    assert said == f"✗ There is no {sentence}; the stacks here are: a1111, dev.\n"
     command.assert_gone()
 
 
@@ -135,6 +135,15 @@ def test_once_runs_one_job_and_says_all_of_it_as_json(command: Command) -> None:
     with Image.open(command.folder / picture) as image:
         assert image.size == (512, 512)
     assert "Traceback" not in command.stderr
+    command.assert_gone(kept=["pictures"])
+
+
+def test_a_stack_with_an_a1111_runtime_has_a_sample_of_its_own(command: Command) -> None:
+    assert command.run("--once", "--json", "--stack", "a1111", "--out", "pictures") == 0, command.stderr
+    job = json.loads(command.stdout)["job"]
+    assert (job["status"], job["runtime"], job["type"]) == ("succeeded", "webui", "text-to-image")
+    assert [output["name"] for output in job["outputs"]][:1] == ["image_00001.png"]
+    assert job["metrics"]["load_ms"] > 0, "its model is read first"
     command.assert_gone(kept=["pictures"])
 
 

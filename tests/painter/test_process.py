@@ -44,6 +44,12 @@ def _started(data: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str],
             yield process, comfy
 
 
+def test_the_type_says_which_protocol_it_speaks(tmp_path: Path) -> None:
+    with _started(tmp_path, "--type", "a1111") as (_, comfy):
+        assert comfy.http.get("/sdapi/v1/progress").status_code == 200
+        assert comfy.http.get("/system_stats").status_code == 404
+
+
 def _busy(comfy: Comfy) -> str:
     prompt_id = comfy.submit(between(flat("busy"), "PainterSleep", seconds=600.0, steps=1))
     comfy.wait_until_running(prompt_id)

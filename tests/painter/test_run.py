@@ -101,6 +101,26 @@ def test_an_animation_is_one_file_that_says_so_beside_its_name(comfy: Comfy) -> 
     assert (picture.format, getattr(picture, "n_frames", 1)) == ("WEBP", 3)
 
 
+def test_a_combined_video_is_told_under_gifs_with_its_format(comfy: Comfy) -> None:
+    graph = painting("combined", batch_size=3)
+    inputs = {"frame_rate": 8, "loop_count": 0, "format": "image/gif", "pingpong": True, "save_output": False}
+    graph["9"] = {
+        "class_type": "VHS_VideoCombine",
+        "inputs": {"images": ["8", 0], "filename_prefix": "combined", **inputs},
+    }
+    [item] = comfy.run(graph)["outputs"]["9"]["gifs"]
+    assert (item["type"], item["format"]) == ("temp", "image/gif")
+    picture = _opened(comfy.picture({name: item[name] for name in ("filename", "subfolder", "type")}))
+    assert (picture.format, getattr(picture, "n_frames", 1)) == ("GIF", 4)
+
+
+def test_a_file_of_any_kind_is_told_under_its_key(comfy: Comfy) -> None:
+    inputs = {"key": "audio", "suffix": ".flac", "text": "sound", "filename_prefix": "a/b"}
+    outputs = comfy.run({"1": {"class_type": "PainterFile", "inputs": inputs}})["outputs"]
+    assert outputs == {"1": {"audio": [{"filename": "b_00001_.flac", "subfolder": "a", "type": "output"}]}}
+    assert comfy.picture(outputs["1"]["audio"][0]) == b"sound"
+
+
 def test_text_outputs_are_strings(comfy: Comfy) -> None:
     graph = {"1": {"class_type": "PreviewAny", "inputs": {"source": "some words"}}}
     assert comfy.run(graph)["outputs"] == {"1": {"text": ["some words"]}}

@@ -221,12 +221,13 @@ class FakeTopic:
 
 
 class FakeFiles:
-    """Buckets. at: what can be fetched, by URL. stored: what was put, by key."""
+    """Buckets. at: what can be fetched, by URL. stored: what was put, by key; metadata: and its metadata."""
 
     def __init__(self) -> None:
         self.faults = Faults()
         self.at: dict[str, bytes] = {}
         self.stored: dict[str, tuple[bytes, str]] = {}
+        self.metadata: dict[str, dict[str, str]] = {}
 
     async def fetch(self, url: str, target: Path, max_bytes: int) -> int:
         self.faults.happen("fetch")
@@ -242,6 +243,7 @@ class FakeFiles:
         self.faults.happen("put")
         body = b"".join([chunk async for chunk in chunks])
         self.stored[key] = (body, content_type)
+        self.metadata[key] = dict(metadata)
         return len(body)
 
 

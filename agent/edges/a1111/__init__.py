@@ -16,7 +16,7 @@ from agent.edges.a1111.api import ANSWER_TIMEOUT_S, Api, Channel
 from agent.edges.a1111.body import Body
 from agent.edges.a1111.memory import memory_of
 from agent.edges.a1111.names import Names
-from agent.edges.a1111.outputs import artifacts
+from agent.edges.a1111.outputs import artifacts, notes
 from agent.edges.a1111.progress import Watch
 from agent.edges.a1111.request import Request, request_of
 from agent.errors import AgentError, OutOfMemoryError, RuntimeFaultError
@@ -98,7 +98,9 @@ class A1111:
             document = await self._watched(_Job(request, Body(request.payload, work.files), watch, model, leave))
         if watch.was_interrupted:
             raise RuntimeFaultError("Somebody else interrupted the job at the runtime.")
-        return artifacts(document, request)
+        made = artifacts(document, request)
+        work.notes.update(notes(document))
+        return made
 
     async def read(self, artifact: Artifact) -> AsyncGenerator[bytes, None]:
         if not isinstance(artifact.source, Picture):

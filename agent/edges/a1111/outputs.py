@@ -21,6 +21,10 @@ _MAGIC = (
     (0, b"GIF8", "gif", "image/gif"),
 )
 _DATA = "data:"
+_NOTED = (
+    "version", "sd_model_name", "sd_model_hash", "sd_vae_name", "sd_vae_hash", "sampler_name", "all_seeds",
+    "all_subseeds", "infotexts",
+)  # fmt: skip
 _LONG_BASE64 = re.compile(r"[A-Za-z0-9+/]{256,}={0,2}")  # no prompt is as long without a blank
 
 
@@ -39,6 +43,12 @@ def artifacts(document: Any, request: Request) -> list[Artifact]:
         raise NoOutputsError("The runtime made no picture.")
     _refuse_unfinished(request, sum(name.startswith("image_") for name, _ in named))
     return [*(_artifact(name, picture) for name, picture in named), _told(document, info)]
+
+
+def notes(document: Any) -> dict[str, Any]:
+    """What it takes to make the pictures again, beside the payload: seeds that were drawn, the model that was used."""
+    info = _info(document.get("info")) if isinstance(document, dict) else {}
+    return {name: info[name] for name in _NOTED if name in info}
 
 
 def _named(pictures: list[Picture | bytes], info: Mapping[str, Any]) -> Iterator[tuple[str, Picture | bytes]]:

@@ -11,7 +11,7 @@ from agent.edges.comfyui.graph import prepared, upload_name
 from agent.edges.comfyui.memory import memory_of
 from agent.edges.comfyui.outputs import File, artifacts
 from agent.edges.comfyui.progress import Tracker
-from agent.edges.comfyui.replies import check_accepted, outputs_of
+from agent.edges.comfyui.replies import check_accepted, outputs_of, runtime_notes
 from agent.edges.comfyui.socket import Following, Socket
 from agent.errors import (
     AgentError,
@@ -56,13 +56,16 @@ class ComfyUI:
         self._output_folder = output_folder
         self._poll_s = poll_s
         self._http = Neighbour(url)
+        self._notes: dict[str, Any] = {}
         self._socket = Socket(self._http, reconnect_s)
 
     async def ready(self) -> bool:
         try:
-            return (await self._ask("GET", "/system_stats", timeout_s=READY_TIMEOUT_S)).status == 200
+            answer = await self._ask("GET", "/system_stats", timeout_s=READY_TIMEOUT_S)
         except RuntimeLostError:
             return False
+        self._notes = runtime_notes(_json(answer))
+        return answer.status == 200
 
     async def reset(self) -> None:
         with contextlib.suppress(RuntimeLostError, RuntimeFaultError):
@@ -87,13 +90,17 @@ class ComfyUI:
 
     async def run(self, work: Work, report: Report) -> Sequence[Artifact]:
         graph = prepared(work.input, work.label, await self._uploaded(work))
+        work.notes.update(self._notes)
+        prompt_id = work.run_id
         await self._socket.opened()  # messages sent before the socket is there are never repeated
         with self._socket.following(work.run_id, Tracker(graph, report).take) as following:
             try:
-                await self._submit(work.run_id, graph, following.client_id)
-                entry = await self._ended(work.run_id, following)
+                prompt_id = await self._submit(work.run_id, graph, following.client_id)
+                if prompt_id != work.run_id:  # not every version takes an id from its client
+                    self._socket.follow_also(prompt_id, following)
+                entry = await self._ended(prompt_id, following)
             except BaseException:
-                await self._stop(work.run_id)
+                await self._stop(prompt_id)
                 raise
         if made := artifacts(outputs_of(entry), list(graph)):
             return made
@@ -141,7 +148,8 @@ class ComfyUI:
             raise BadFileError(f"The runtime refuses an input file with {answer.status}.")
         return f"{stored['subfolder']}/{stored['name']}" if stored.get("subfolder") else str(stored["name"])
 
-    async def _submit(self, run_id: str, graph: Mapping[str, Any], client_id: str) -> None:
+    async def _submit(self, run_id: str, graph: Mapping[str, Any], client_id: str) -> str:
+        """The prompt's id at the runtime: the one that was asked for, where it may be."""
         answer = await self._ask(
             "POST",
             "/prompt",
@@ -152,7 +160,7 @@ class ComfyUI:
                 "extra_data": {"sd_async_agent": self._agent_id},
             },
         )
-        check_accepted(answer.status, _json(answer))
+        return check_accepted(answer.status, _json(answer)) or run_id
 
     async def _ended(self, run_id: str, following: Following) -> Mapping[str, Any]:
         """History entry of the prompt, once there is one; the caller bounds how long that may take.

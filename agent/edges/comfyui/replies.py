@@ -4,13 +4,18 @@ import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+import msgspec
+
 from agent.errors import (
     InvalidWorkflowError,
+    JobError,
     NodeFailedError,
+    OutOfMemoryError,
     RuntimeFaultError,
     RuntimeGoneError,
 )
-from sd_async.contract.codec import encode
+from sd_async.contract.codec import convert, encode
+from sd_async.contract.errors import ContractError
 
 # A DynamoDB item ends at 400 KB, and the reasons of a large graph, each with a node's whole input lists, do not.
 _MAX_NODE_ERRORS_BYTES = 128 * 1024
@@ -18,10 +23,19 @@ _MAX_MESSAGE_CHARS = 8 * 1024
 # DynamoDB numbers end at 1e126; ComfyUI's bounds include the largest float and infinity.
 _MAX_NUMBER = 1e125
 
+_VERSIONS = ("comfyui_version", "pytorch_version", "python_version")
+_MEMORY_MARKS = (
+    "out of memory",  # CUDA, HIP and MPS, each with its own name before it
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
 
-def check_accepted(status: int, document: Any) -> None:
-    """document: the answer to `POST /prompt`, None when it is no JSON object.
 
+def check_accepted(status: int, document: Any) -> str | None:
+    """The id that the runtime gave the prompt, None when it does not say.
+
+    document: the answer to `POST /prompt`, None when it is no JSON object.
     A graph of which only a part is valid is accepted by ComfyUI, but it is not what the client asked for.
     Raises: InvalidWorkflowError, RuntimeFaultError.
     """
@@ -30,7 +44,8 @@ def check_accepted(status: int, document: Any) -> None:
     if status == 200:
         if node_errors:
             raise _invalid("Part of the workflow is invalid; nothing of it was run.", node_errors)
-        return
+        given = answer.get("prompt_id")
+        return given if isinstance(given, str) and given else None
     if status == 413:
         raise InvalidWorkflowError("The runtime refuses the workflow as too large.")
     if status != 400:
@@ -39,10 +54,26 @@ def check_accepted(status: int, document: Any) -> None:
     raise _invalid(_refusal(error), node_errors)
 
 
+class _Stats(msgspec.Struct):
+    system: dict[str, Any] = {}
+    devices: list[dict[str, Any]] = []
+
+
+def runtime_notes(document: Any) -> dict[str, Any]:
+    """What `result.json` tells of the runtime. document: the answer to `GET /system_stats`, of any shape."""
+    try:
+        stats = convert(document, _Stats)
+    except ContractError:
+        return {}
+    versions = {name: str(stats.system[name])[:100] for name in _VERSIONS if name in stats.system}
+    return versions | {"devices": [str(device.get("name"))[:100] for device in stats.devices[:16]]}
+
+
 def outputs_of(entry: Mapping[str, Any]) -> dict[str, Any]:
     """`{node id: {kind: [items]}}` of a history entry.
 
-    Raises: NodeFailedError; RuntimeFaultError when somebody else interrupted it; RuntimeGoneError for a lost GPU.
+    Raises: NodeFailedError; OutOfMemoryError; RuntimeFaultError when somebody else interrupted it; RuntimeGoneError for
+    a lost GPU.
     """
     status = entry.get("status")
     status = status if isinstance(status, dict) else {}
@@ -59,13 +90,29 @@ def _raise_for(messages: Any) -> NoReturn:
     if kind != "execution_error" or not isinstance(data, dict):
         raise RuntimeFaultError("The runtime ended the workflow without a result, as by an interruption.")
     exception, words = str(data.get("exception_type", "")), str(data.get("exception_message", "")).strip()
-    if exception == "torch.AcceleratorError" or words.startswith("CUDA error"):
+    is_memory = _is_out_of_memory(exception, words)
+    if not is_memory and (exception == "torch.AcceleratorError" or words.startswith("CUDA error")):
         raise RuntimeGoneError("The GPU is in a bad state and the runtime needs a restart.")
-    raise NodeFailedError(
+    failure: type[JobError] = OutOfMemoryError if is_memory else NodeFailedError
+    raise failure(
         f"{exception}: {words}"[:_MAX_MESSAGE_CHARS] if exception else words[:_MAX_MESSAGE_CHARS],
         node_id=_text(data.get("node_id")),
         class_type=_text(data.get("node_type")),
     )
+
+
+def _is_out_of_memory(exception: str, words: str) -> bool:
+    """Of the GPU or of its host: either has more room once models are unloaded.
+
+    By name: PyTorch's OutOfMemoryError, under torch or torch.cuda, Python's MemoryError and NumPy's. By words, as only
+    a RuntimeError or an AcceleratorError comes: a CUDA call that found no memory leaves the device usable, unlike every
+    other `CUDA error`.
+    """
+    if exception.rpartition(".")[2].endswith("MemoryError"):
+        return True
+    if exception not in {"RuntimeError", "torch.AcceleratorError"}:
+        return False
+    return any(mark in words for mark in _MEMORY_MARKS)
 
 
 def _refusal(error: Any) -> str:

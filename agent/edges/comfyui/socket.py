@@ -70,7 +70,11 @@ class Socket:
         try:
             yield following
         finally:
-            del self._followings[run_id]
+            self._followings = {name: other for name, other in self._followings.items() if other is not following}
+
+    def follow_also(self, prompt_id: str, following: Following) -> None:
+        """Under the id that the runtime gave the prompt, where that is another."""
+        self._followings[prompt_id] = following
 
     def hears(self, following: Following) -> bool:
         """Whether the prompt's end will be told."""

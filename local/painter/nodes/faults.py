@@ -1,7 +1,8 @@
-"""Nodes that ComfyUI does not have, slow or failing on purpose; offered with `--faults` only."""
+"""Nodes that ComfyUI does not have: slow, failing on purpose, or saving what is no picture; with `--faults` only."""
 
 import os
 
+from local.painter.nodes.outputs import written
 from local.painter.nodes.spec import Input, NodeClass, integer, number, one_image
 from local.painter.values import Pixels
 from local.painter.work import Result, Work
@@ -40,6 +41,10 @@ def _exit(work: Work, *, image: Pixels) -> Result:
     os._exit(1)
 
 
+def _file(work: Work, *, key: str, suffix: str, text: str, filename_prefix: str) -> Result:
+    return Result(ui={key: [written(work, "output", filename_prefix, suffix, text.encode())]})
+
+
 _IMAGE = Input("image", "IMAGE")
 
 
@@ -69,4 +74,19 @@ ROWS = (
     _fault("PainterOOM", "Raises torch.OutOfMemoryError.", _out_of_memory),
     _fault("PainterLoseWorker", "Ends the worker thread: the prompt runs for ever.", _lose_worker),
     _fault("PainterExit", "Ends the whole process at once.", _exit),
+    NodeClass(
+        name="PainterFile",
+        display_name="PainterFile",
+        category="painter/faults",
+        inputs=(
+            Input("key", ("images", "gifs", "audio", "3d", "latents", "files")),
+            Input("suffix", "STRING", {"default": ".flac"}),
+            Input("text", "STRING", {"default": "its bytes"}),
+            Input("filename_prefix", "STRING", {"default": "file"}),
+        ),
+        is_output=True,
+        module="painter.faults",
+        description="Saves `text` as a file, told under `key` as the nodes for audio, video and meshes tell theirs.",
+        function=_file,
+    ),
 )

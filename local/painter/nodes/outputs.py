@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from local.painter.folders import next_number
-from local.painter.nodes.spec import Input, NodeClass, number
+from local.painter.nodes.spec import Input, NodeClass, integer, number
 from local.painter.pictures.png import save_png
 from local.painter.values import Pixels
 from local.painter.work import Result, Work
@@ -38,8 +38,31 @@ def _animation(work: Work, *, images: Pixels, filename_prefix: str, fps: float, 
         quality=quality["quality"],
         method=_WEBP_METHODS[quality["method"]],
     )
-    item = _written(work, "output", filename_prefix, ".webp", encoded.getvalue())
+    item = written(work, "output", filename_prefix, ".webp", encoded.getvalue())
     return Result(ui={"images": [item], "animated": [len(frames) > 1]})
+
+
+def _combined(
+    work: Work, *, images: Pixels, frame_rate: float, loop_count: int, filename_prefix: str, **options: Any
+) -> Result:
+    """VideoHelperSuite's node, as far as Pillow can write what it offers."""
+    frames = [Image.fromarray(picture) for picture in images]
+    if options["pingpong"]:
+        frames += frames[-2:0:-1]
+    suffix = options["format"].rpartition("/")[2]
+    encoded = io.BytesIO()
+    frames[0].save(
+        encoded,
+        suffix.upper(),
+        save_all=True,
+        append_images=frames[1:],
+        duration=round(1000 / frame_rate),
+        loop=loop_count,
+    )
+    kind = "output" if options["save_output"] else "temp"
+    item = written(work, kind, filename_prefix, f".{suffix}", encoded.getvalue())
+    more = {"format": options["format"], "frame_rate": frame_rate}
+    return Result(values=((options["save_output"], [item["filename"]]),), ui={"gifs": [{**item, **more}]})
 
 
 def _saved(work: Work, images: Pixels, kind: str, prefix: str) -> Result:
@@ -49,11 +72,11 @@ def _saved(work: Work, images: Pixels, kind: str, prefix: str) -> Result:
     items = []
     for index, picture in enumerate(images):
         data = save_png(Image.fromarray(picture), _texts(work))
-        items.append(_written(work, kind, named.replace("%batch_num%", str(index)), ".png", data))
+        items.append(written(work, kind, named.replace("%batch_num%", str(index)), ".png", data))
     return Result(ui={"images": items})
 
 
-def _written(work: Work, kind: str, prefix: str, suffix: str, data: bytes) -> dict[str, str]:
+def written(work: Work, kind: str, prefix: str, suffix: str, data: bytes) -> dict[str, str]:
     """Item of a new file, numbered over what is in the folder now. Raises: OutsideFolderError for such a prefix."""
     base = work.folders.inside(kind, prefix)
     base.parent.mkdir(parents=True, exist_ok=True)
@@ -123,6 +146,25 @@ ROWS = (
         has_hidden=True,
         module="comfy_extras.nodes_images",
         function=_animation,
+    ),
+    NodeClass(
+        name="VHS_VideoCombine",
+        display_name="Video Combine",
+        category="Video Helper Suite",
+        inputs=(
+            _IMAGES,
+            number("frame_rate", 8.0, 1.0, 240.0, 1.0),
+            integer("loop_count", 0, 0, 100),
+            Input("filename_prefix", "STRING", {"default": "AnimateDiff"}),
+            Input("format", ("image/gif", "image/webp")),
+            Input("pingpong", "BOOLEAN", {"default": False}),
+            Input("save_output", "BOOLEAN", {"default": True}),
+        ),
+        outputs=(("VHS_FILENAMES", "Filenames"),),
+        is_output=True,
+        has_hidden=True,
+        module="custom_nodes.ComfyUI-VideoHelperSuite",
+        function=_combined,
     ),
     NodeClass(
         name="SaveImageWebsocket",

@@ -1,0 +1,3 @@
+"""The agent's version, as `result.json` tells it; the client's package has the same."""
+
+VERSION = "0.1.0"
