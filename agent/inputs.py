@@ -92,7 +92,7 @@ class Fetching:
             except BadFileError as error:
                 raise BadFileError(f"files.{name}: {error.message}") from error
             files[name] = target
-        return Inputs(message, files, await asyncio.to_thread(input_files, files) if files else {})
+        return Inputs(message, files, await input_files(files))
 
     async def _whole(self) -> JobMessage:
         if self._message.input is not None or not self._message.input_ref:
