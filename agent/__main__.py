@@ -92,9 +92,9 @@ async def _ports(config: Config) -> AsyncIterator[Ports]:
     backend = BACKENDS[config.runtime_type](config)
     async with contextlib.aclosing(backend):
         yield Ports(
-            queue=SqsQueue(clients.sqs, config.queue_url),
+            queue=SqsQueue(clients.sqs, config.queue_url, shares_calls=config.jobs_ahead > 0),
             store=DynamoStore(clients.dynamodb, config.jobs_table),
-            topic=SnsTopic(clients.sns, config.results_topic_arn),
+            topic=SnsTopic(clients.sns, config.results_topic_arn, shares_calls=config.jobs_ahead > 0),
             files=files,
             sources={"s3": files, "https": _Https()},
             backend=backend,

@@ -102,7 +102,10 @@ class Line:
         if self._most == 0:
             return 1 if self._turns.in_hand + len(self._waiting) == 0 else 0
         want = pace.wanted(left_s, self._turns.mean_s, self._most)
-        return pace.missing(want, len(self._waiting) + self._turns.unbegun)
+        waiting = sum(taken.inputs.is_over for taken in self._waiting)
+        # One whose files are slow keeps nobody else's job from its turn.
+        slow = max(len(self._waiting) - waiting - 1, 0)
+        return min(pace.missing(want, waiting + slow + self._turns.unbegun), self._most - len(self._waiting))
 
     async def _received(self, count: int) -> list[Delivery]:
         wait_s = limits.POLL_WAIT_S if self._turns.is_idle else _POLL_AHEAD_S

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Iterator
 
 from agent.core import pace
 from agent.core.pace import Steps
+from agent.errors import NotBegunError, RuntimeFaultError, RuntimeLostError
 from agent.ports import Clock
 from agent.race import Pulse, within
 from sd_async.contract.jobs import Progress
 
 MAX_IN_HAND = 16  # results that are still being stored are the bound on memory and connections
+IN_DOUBT = (RuntimeLostError, RuntimeFaultError)  # after these the runtime should be asked whether it is there
 _RECENT = 5  # jobs whose times tell the next one's: few, as a model or a size may change at any of them
 
 
@@ -58,7 +60,10 @@ class Turn:
 
 
 class Turns:
-    """At most `depth` works are at the runtime, in the order in which they came; the oldest is the one that runs."""
+    """At most `depth` works are at the runtime, in the order in which they came; the oldest is the one that runs.
+
+    in_doubt: set when a work lost the runtime, from when on no other begins; cleared by whoever has asked for it.
+    """
 
     def __init__(self, clock: Clock, depth: int) -> None:
         self._clock = clock
@@ -67,16 +72,22 @@ class Turns:
         self._expected: set[Turn] = set()
         self._recent_s: deque[float] = deque(maxlen=_RECENT)
         self.changed = Pulse()
+        self.in_doubt = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def taken(self, turn: Turn) -> AsyncIterator[None]:
         async with self._places:
+            if self.in_doubt.is_set():
+                raise NotBegunError("The runtime was lost before the job began.")
             self._present.append(turn)
             self._let_first_begin()
             try:
                 yield
                 if turn.began_s is not None:
                     self._recent_s.append(self._clock.monotonic_s() - turn.began_s)
+            except IN_DOUBT:
+                self.in_doubt.set()
+                raise
             finally:
                 self._present.remove(turn)
                 self._let_first_begin()
@@ -93,14 +104,14 @@ class Turns:
             self._expected.remove(turn)
             self.changed.beat()
 
-    async def room(self, *, most: int) -> None:
-        """Until one more job may be claimed. most: as the line's; 0 for one job after the other."""
-        while not self._has_room(most):
+    async def room(self) -> None:
+        """Until one more job may be claimed."""
+        while not self._has_room():
             await within(pace.look_again_s(self.left_s, self.elapsed_s), self._clock, self.changed.next())
 
-    def _has_room(self, most: int) -> bool:
-        if most == 0 or self.in_hand >= MAX_IN_HAND:
-            return self.in_hand == 0
+    def _has_room(self) -> bool:
+        if self.in_hand >= MAX_IN_HAND:
+            return False
         if self.is_idle:
             return self.unbegun < 1 + pace.claims(self.mean_s, self.mean_s)
         return self.unbegun < pace.claims(self.left_s, self.mean_s)
@@ -136,5 +147,5 @@ class Turns:
         return not self._present
 
     def _let_first_begin(self) -> None:
-        if self._present:
+        if self._present and not self.in_doubt.is_set():
             self._present[0].begin()

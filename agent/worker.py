@@ -17,7 +17,6 @@ from agent.errors import (
     AgentError,
     FatalError,
     NotBegunError,
-    RuntimeFaultError,
     RuntimeGoneError,
     RuntimeLostError,
     StoppedError,
@@ -27,7 +26,7 @@ from agent.ports import Claiming, Ports
 from agent.race import first_of, undisturbed, within
 from agent.settling import Settling
 from agent.telemetry import LOGGER
-from agent.turns import Turn, Turns
+from agent.turns import IN_DOUBT, Turn, Turns
 from sd_async.contract.errors import ContractError
 from sd_async.contract.records import Record
 from sd_async.contract.states import Status
@@ -57,7 +56,6 @@ class Worker:
         self._settling = Settling(config, ports)
         self._jobs: set[asyncio.Task[None]] = set()
         self._attempts: set[Attempt] = set()
-        self._in_doubt = asyncio.Event()
         self._failed = asyncio.Event()
         self._failure: FatalError | None = None
 
@@ -80,7 +78,7 @@ class Worker:
         await self._await_runtime()
         await self._ports.backend.reset()
         while True:
-            self._in_doubt.clear()
+            self._turns.in_doubt.clear()
             with contextlib.suppress(_InDoubt):
                 await first_of(
                     self._start_jobs(), self._line.fill(), self._line.watch(), self._watch(), self._doubted()
@@ -91,7 +89,7 @@ class Worker:
 
     async def _start_jobs(self) -> Never:
         while True:
-            await self._turns.room(most=self._config.jobs_ahead)
+            await self._turns.room()
             taken = await self._line.next()
             if self._turns.in_hand == 0 and not await self._ports.backend.ready():
                 self._line.put_first(taken)
@@ -116,8 +114,10 @@ class Worker:
         try:
             ended_by = await _error_of(attempt, self._turns)
             attempt.turn.leave()
-            if isinstance(ended_by, RuntimeLostError | RuntimeFaultError):
-                self._in_doubt.set()
+            if isinstance(ended_by, IN_DOUBT):
+                self._turns.in_doubt.set()
+            if isinstance(ended_by, RuntimeLostError) and attempt.turn.began_s is None:
+                ended_by = NotBegunError(ended_by.message)
             tries = limits.tries(attempt.record.attempt, attempt.delivery.receive_count)
             decision = settle(ended_by, tries, self._config.max_attempts)
             failure = await undisturbed(self._settling.close(attempt, decision, ended_by))
@@ -255,7 +255,7 @@ class Worker:
         raise _StopAsked
 
     async def _doubted(self) -> Never:
-        await self._in_doubt.wait()
+        await self._turns.in_doubt.wait()
         raise _InDoubt
 
     async def _fails(self) -> Never:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # stubs only; the image does not carry them
 
 # What is smaller goes in one call. Each part is in memory once, for its checksum and for botocore's retries.
 PART_BYTES = 8 * 1024 * 1024
+_LARGE_BYTES = 2 * 1024 * 1024  # most pictures are below it
+_LARGE_AT_ONCE = 2  # what bounds the memory
 _CHUNK_BYTES = 256 * 1024
 # Without the right to list a bucket, S3 says 403 about a key that is not there.
 _NOT_THERE = frozenset({"403", "404", "AccessDenied", "NoSuchBucket", "NoSuchKey"})
@@ -25,6 +27,7 @@ class S3Files:
     def __init__(self, client: "S3Client", output_bucket: str) -> None:
         self._client = client
         self._bucket = output_bucket
+        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
 
     async def fetch(self, url: str, target: Path, max_bytes: int) -> int:
         # A key may hold `?` and `#`, so this is no case for a URL parser.
@@ -40,19 +43,23 @@ class S3Files:
         self, key: str, chunks: AsyncIterator[bytes], content_type: str, metadata: Mapping[str, str] = NOTHING
     ) -> int:
         part = bytearray()
-        async for chunk in chunks:
-            part += chunk
-            if len(part) >= PART_BYTES:
-                return await self._put_in_parts(key, part, chunks, content_type, metadata)
+        if not await _filled(part, chunks, _LARGE_BYTES):
+            return await self._put_whole(key, part, content_type, metadata)
+        async with self._large:
+            if not await _filled(part, chunks, PART_BYTES):
+                return await self._put_whole(key, part, content_type, metadata)
+            return await self._put_in_parts(key, part, chunks, content_type, metadata)
+
+    async def _put_whole(self, key: str, body: bytearray, content_type: str, metadata: Mapping[str, str]) -> int:
         await call(
             self._client.put_object,
             Bucket=self._bucket,
             Key=key,
-            Body=part,  # type: ignore[arg-type] # boto3 takes it, its stubs do not know
+            Body=body,  # type: ignore[arg-type] # boto3 takes it, its stubs do not know
             ContentType=content_type,
             Metadata=dict(metadata),
         )
-        return len(part)
+        return len(body)
 
     async def _put_in_parts(
         self, key: str, part: bytearray, chunks: AsyncIterator[bytes], content_type: str, metadata: Mapping[str, str]
@@ -67,15 +74,10 @@ class S3Files:
         )
         upload = _Upload(self._client, self._bucket, key, made["UploadId"])
         try:
-            await upload.add(part)
-            part = bytearray()
-            async for chunk in chunks:
-                part += chunk
-                if len(part) >= PART_BYTES:
-                    await upload.add(part)
-                    part = bytearray()
-            if part:
+            while part:
                 await upload.add(part)
+                part = bytearray()
+                await _filled(part, chunks, PART_BYTES)
             await upload.complete()
         except BaseException:
             # Parts of an upload that was left open are paid for, and in no listing.
@@ -128,6 +130,16 @@ class _Upload:
 
     async def abort(self) -> None:
         await call(self._client.abort_multipart_upload, Bucket=self._bucket, Key=self._key, UploadId=self._id)
+
+
+async def _filled(part: bytearray, chunks: AsyncIterator[bytes], size_bytes: int) -> bool:
+    """Whether there was as much; then there may be more."""
+    while len(part) < size_bytes:
+        try:
+            part += await anext(chunks)
+        except StopAsyncIteration:
+            return False
+    return True
 
 
 def _refuse_above(max_bytes: int, size_bytes: int) -> None:

@@ -14,10 +14,14 @@ _Notice = tuple[bytes, Mapping[str, str]]
 
 
 class SnsTopic:
-    def __init__(self, client: "SNSClient", arn: str) -> None:
+    """shares_calls: whether one announcement waits a little for others."""
+
+    def __init__(self, client: "SNSClient", arn: str, *, shares_calls: bool = True) -> None:
         self._client = client
         self._arn = arn
-        self._batcher: Batcher[_Notice, None] = Batcher(self._published, linger_s=_LINGER_S, size=_size)
+        self._batcher: Batcher[_Notice, None] = Batcher(
+            self._published, linger_s=_LINGER_S if shares_calls else 0, size=_size
+        )
 
     async def publish(self, body: bytes, attributes: Mapping[str, str]) -> None:
         await self._batcher.done((body, attributes))

@@ -28,11 +28,17 @@ _NOT_IN_FLIGHT = frozenset(
 
 
 class SqsQueue:
-    def __init__(self, client: "SQSClient", url: str) -> None:
+    """shares_calls: whether one message waits a little for others; pointless where there is one job at a time."""
+
+    def __init__(self, client: "SQSClient", url: str, *, shares_calls: bool = True) -> None:
         self._client = client
         self._url = url
-        self._extending: Batcher[tuple[Delivery, int], bool] = Batcher(self._extended, linger_s=_EXTEND_LINGER_S)
-        self._deleting: Batcher[Delivery, bool] = Batcher(self._deleted, linger_s=_DELETE_LINGER_S)
+        self._extending: Batcher[tuple[Delivery, int], bool] = Batcher(
+            self._extended, linger_s=_EXTEND_LINGER_S if shares_calls else 0
+        )
+        self._deleting: Batcher[Delivery, bool] = Batcher(
+            self._deleted, linger_s=_DELETE_LINGER_S if shares_calls else 0
+        )
 
     async def receive(self, wait_s: int, most: int) -> Sequence[Delivery]:
         poll = _Poll(self._client, self._url, wait_s, most)

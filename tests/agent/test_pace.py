@@ -27,6 +27,7 @@ def test_steps_that_are_left_say_that_the_end_is_not_near_whatever_the_last_jobs
     [
         (None, 60, 0),
         (30, 60, 0),
+        (30, None, 0),
         (0.9, 60, 1),
         (0, None, 1),
         (0, 60, 1),
