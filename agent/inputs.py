@@ -18,6 +18,8 @@ from sd_async.contract.errors import ContractError
 from sd_async.contract.jobs import Runtime
 from sd_async.contract.messages import JobMessage, decode_message
 
+_QUICK_BYTES = 1024 * 1024  # are read and hashed in a millisecond, less than a thread takes to say so
+
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
@@ -92,7 +94,7 @@ class Fetching:
             except BadFileError as error:
                 raise BadFileError(f"files.{name}: {error.message}") from error
             files[name] = target
-        return Inputs(message, files, await input_files(files))
+        return Inputs(message, files, await _digests(files))
 
     async def _whole(self) -> JobMessage:
         if self._message.input is not None or not self._message.input_ref:
@@ -118,3 +120,8 @@ class Fetching:
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="sd-async-")
         return Path(self._folder.name)
+
+
+async def _digests(files: Mapping[str, Path]) -> dict[str, InputFile]:
+    is_quick = sum(path.stat().st_size for path in files.values()) <= _QUICK_BYTES
+    return input_files(files) if is_quick else await asyncio.to_thread(input_files, files)
