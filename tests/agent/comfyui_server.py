@@ -36,7 +36,6 @@ class Script:
     refusal: tuple[int, Any] | None = None
     frames: list[Json | bytes] = field(default_factory=list)
     late_frames: list[Json] = field(default_factory=list)
-    stats: Any = field(default_factory=dict)
     drops_socket: bool = False
     has_socket: bool = True
     socket_delay_s: float = 0.0

@@ -1,71 +1,16 @@
-"""What of a job's outputs lies in the bucket: names, types, bytes, metadata, and what `result.json` tells of them."""
+"""What of a job's outputs lies in the bucket: names, types, bytes and metadata."""
 
-import asyncio
 import hashlib
-import json
-from collections.abc import Sequence
-from typing import Any
 
 import pytest
 
-from agent.core.version import VERSION
 from agent.errors import OutputFormatError, RuntimeLostError
-from agent.outputs.account import InputFile, Run
-from agent.ports import Artifact
 from agent.storing import stored
-from sd_async import __version__
-from sd_async.contract.adoption import first_record
-from sd_async.contract.jobs import OutputOptions
-from sd_async.contract.messages import JobMessage
-from sd_async.contract.records import Phases, StoredOutput
-from tests.agent.pictures import PARAMETERS, PROMPT, comfyui_png, encoded, opened, picture, png
-from tests.agent.scenario import JOB_ID, WORKFLOW, in_loop, message_of
-from tests.support.clock import START_MS, FakeClock
+from tests.agent.bucket import FOLDER, artifact, bucket_with, run_of
+from tests.agent.pictures import comfyui_png, encoded, opened, picture, png
+from tests.agent.scenario import JOB_ID, in_loop
+from tests.support.clock import FakeClock
 from tests.support.fakes import FakeBackend, FakeFiles
-
-FOLDER = f"renders/{JOB_ID}/1"
-
-
-def artifact(name: str, data: bytes, kind: str = "image", content_type: str = "image/png", node: str = "9") -> Artifact:
-    return Artifact(name, kind, content_type, node, data)
-
-
-def run_of(message: JobMessage | None = None, **facts: Any) -> Run:
-    message = message or message_of()
-    record = first_record(message, now_ms=START_MS, retention_days=30)
-    return Run(message=message, record=record, agent_id="comfy-0", **facts)
-
-
-class Bucket:
-    """What storing left behind."""
-
-    def __init__(self) -> None:
-        self.files = FakeFiles()
-        self.outputs: list[StoredOutput] = []
-
-    def __getitem__(self, name: str) -> bytes:
-        return self.files.stored[f"{FOLDER}/{name}"][0]
-
-    def content_type(self, name: str) -> str:
-        return self.files.stored[f"{FOLDER}/{name}"][1]
-
-    def metadata(self, name: str) -> dict[str, str]:
-        return self.files.metadata[f"{FOLDER}/{name}"]
-
-    def account(self) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self["result.json"])
-        return document
-
-    @property
-    def names(self) -> list[str]:
-        return [output.name for output in self.outputs]
-
-
-async def bucket_with(made: Sequence[Artifact], run: Run | None = None, **options: Any) -> Bucket:
-    bucket, clock = Bucket(), FakeClock()
-    run = run or run_of(message_of(output=OutputOptions(**options)) if options else None)
-    bucket.outputs = await stored(made, FOLDER, FakeBackend(clock), bucket.files, run=run, clock=clock)
-    return bucket
 
 
 @in_loop
@@ -195,129 +140,3 @@ async def test_an_objects_metadata_say_whose_it_is_and_what_it_holds() -> None:
     }
     assert bucket.metadata("result.json") == {"job-id": JOB_ID, "attempt": "0"}
     assert bucket.content_type("result.json") == "application/json"
-
-
-@in_loop
-async def test_the_account_holds_what_it_takes_to_make_the_outputs_again() -> None:
-    message = message_of(
-        files={"pose.png": "https://h/pose.png?X-Amz-Signature=s", "mask.png": "s3://team/a?b.png"},
-        output=OutputOptions(format="webp", quality=80),
-        client_id="mine-7",
-        context={"private": 1},
-    )
-    run = run_of(
-        message,
-        phases=Phases(fetch_ms=7, execution_ms=10_000),
-        inputs={"pose.png": InputFile("aa", 3), "mask.png": InputFile("bb", 4)},
-        notes={"comfyui_version": "0.3.64"},
-    )
-    bucket = await bucket_with([artifact("a.png", png({"parameters": PARAMETERS}))], run)
-    document = bucket.account()
-    outputs = document.pop("outputs")
-    assert document == {
-        "version": 1,
-        "id": JOB_ID,
-        "attempt": 0,
-        "runtime": "comfy",
-        "type": "workflow",
-        "form": "v1",
-        "client_id": "mine-7",
-        "created_at": "2027-01-15T08:00:00.000Z",
-        "started_at": "2027-01-15T08:00:00.000Z",
-        "completed_at": "2027-01-15T08:00:00.000Z",
-        "timeout_seconds": 600,
-        "phases": {"fetch_ms": 7, "execution_ms": 10_000},
-        "agent": {"id": "comfy-0", "version": VERSION},
-        "runtime_notes": {"comfyui_version": "0.3.64"},
-        "input": WORKFLOW,
-        "files": {
-            "pose.png": {"sha256": "aa", "size_bytes": 3},
-            "mask.png": {"sha256": "bb", "size_bytes": 4, "s3_uri": "s3://team/a?b.png"},
-        },
-        "output": {"format": "webp", "quality": 80},
-    }
-    assert outputs == [
-        {
-            "name": "a.webp",
-            "type": "image",
-            "content_type": "image/webp",
-            "size_bytes": len(bucket["a.webp"]),
-            "sha256": hashlib.sha256(bucket["a.webp"]).hexdigest(),
-            "node_id": "9",
-            "made_from": "a.png",
-        }
-    ]
-    assert bucket["result.json"].startswith(b'{\n  "version": 1,\n'), "a person reads it"
-
-
-@in_loop
-async def test_what_a_format_had_no_room_for_is_named_in_the_account() -> None:
-    data = png({"prompt": json.dumps(PROMPT), "workflow": json.dumps("x" * 70_000)})
-    bucket = await bucket_with([artifact("a.png", data)], format="jpeg")
-    assert bucket.account()["outputs"][0]["metadata_left_out"] == ["workflow"]
-
-
-@pytest.mark.parametrize(
-    ("asked", "told"),
-    [
-        ("https://u:p@h.example/a.png?X-Amz-Signature=abc#frag", "https://h.example/a.png"),
-        ("see HTTPS://h/a?token=1 and http://h2:80/b?c", "see HTTPS://h/a and http://h2:80/b"),
-        ("why? a fox: 1 // 2?", "why? a fox: 1 // 2?"),
-        ("(fox:1.2), <lora:x:0.8>", "(fox:1.2), <lora:x:0.8>"),
-        ('quoted "https://h/a?b" end', 'quoted "https://h/a" end'),
-    ],
-)
-@in_loop
-async def test_no_query_and_no_user_of_a_url_stands_in_the_account(asked: str, told: str) -> None:
-    document = {"1": {"class_type": "X", "inputs": {"text": asked}}}
-    bucket = await bucket_with([artifact("a.png", b"1")], run_of(message_of(input=document), notes={"n": asked}))
-    assert bucket.account()["input"]["1"]["inputs"]["text"] == told
-    assert bucket.account()["runtime_notes"]["n"] == told
-
-
-@in_loop
-async def test_pictures_in_the_input_are_named_by_digest_and_secrets_not_at_all() -> None:
-    data = "A" * 40_000
-    inputs = {
-        "init": data,
-        "api_key": 'sk-1 "quoted"',
-        "hf_token": "hf_1",
-        "token_normalization": "none",
-        "seed": 2**60,
-    }
-    document = {"1": {"class_type": "X", "inputs": inputs}}
-    bucket = await bucket_with([artifact("a.png", b"1")], run_of(message_of(input=document)))
-    assert bucket.account()["input"]["1"]["inputs"] == {
-        "init": f"(40000 characters, sha256 {hashlib.sha256(data.encode()).hexdigest()})",
-        "api_key": "(left out)",
-        "hf_token": "(left out)",
-        "token_normalization": "none",
-        "seed": 2**60,
-    }
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["A" * 4_000_000, "://" * 900_000, "_" * 3_000_000, '\\"' * 900_000, "a://b@" * 500_000],
-    ids=["base64", "schemes", "names", "quotes", "users"],
-)
-@in_loop
-async def test_no_text_of_a_client_keeps_the_account_busy(text: str) -> None:
-    document = {"1": {"class_type": "X", "inputs": {text: text, "n": list(range(20_000)), "z": "after"}}}
-    bucket = await asyncio.wait_for(bucket_with([artifact("a.png", b"1")], run_of(message_of(input=document))), 10)
-    inputs = bucket.account()["input"]["1"]["inputs"]
-    assert (inputs["n"], inputs["z"]) == (list(range(20_000)), "after")
-
-
-@in_loop
-async def test_an_input_as_deep_as_the_contract_takes_is_told_all_the_same() -> None:
-    deep: Any = 1
-    for _ in range(790):
-        deep = [deep]
-    document = {"1": {"class_type": "X", "inputs": {"a": deep}}}
-    bucket = await bucket_with([artifact("a.png", b"1")], run_of(message_of(input=document)))
-    assert b"[" * 3 in bucket["result.json"].replace(b"\n", b"").replace(b" ", b"")
-
-
-def test_agent_and_client_have_one_version() -> None:
-    assert __version__ == VERSION
