@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 from agent.core import pace
 from agent.core.pace import Steps
@@ -29,7 +30,8 @@ class Turn:
         self.began_s: float | None = None
         self.began_ns = 0
         self.begun = asyncio.Event()
-        self.steps: Steps | None = None
+        self._steps: Steps | None = None
+        self._stepped_s = 0.0
 
     def begin(self) -> None:
         if self.began_s is None:
@@ -54,10 +56,15 @@ class Turn:
         if progress.steps < 1 or progress.step < 1:
             return
         if self._first_step is None or self._first_step[0] != progress.current_node:
-            self._first_step, self.steps = (progress.current_node, progress.step, now_s), None
+            self._first_step, self._steps = (progress.current_node, progress.step, now_s), None
         done = progress.step - self._first_step[1]
-        if done > 0:
-            self.steps = Steps(done, progress.steps - progress.step, now_s - self._first_step[2])
+        if done > 0 and (self._steps is None or done > self._steps.done):
+            self._stepped_s = now_s
+            self._steps = Steps(done, progress.steps - progress.step, now_s - self._first_step[2])
+
+    @property
+    def steps(self) -> Steps | None:
+        return self._steps and replace(self._steps, since_s=self._clock.monotonic_s() - self._stepped_s)
 
 
 class Turns:

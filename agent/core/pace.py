@@ -22,11 +22,15 @@ _FIRM_STEPS = 2
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Sampling steps of the running job: done since the first one that was seen, still to do, time of those done."""
+    """Sampling steps of the running job: done since the first one that was seen, still to do, time of those done.
+
+    since_s: from the last of them until now.
+    """
 
     done: int
     left: int
     took_s: float
+    since_s: float = 0.0
 
 
 def remaining_s(elapsed_s: float, recent_s: Sequence[float], steps: Steps | None) -> float | None:
@@ -35,7 +39,9 @@ def remaining_s(elapsed_s: float, recent_s: Sequence[float], steps: Steps | None
     Steps are counted by one node of several, so they tell when it does not end yet, not when it does; recent jobs
     tell of this one for as long as it is not much longer than they were.
     """
-    by_steps = steps.left * steps.took_s / steps.done if steps and steps.done >= _FIRM_STEPS else None
+    by_steps = None
+    if steps and steps.done >= _FIRM_STEPS:
+        by_steps = max(steps.left * steps.took_s / steps.done - steps.since_s, 0.0)
     mean_s = mean(recent_s)
     if mean_s is None:
         return by_steps

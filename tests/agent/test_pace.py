@@ -9,6 +9,8 @@ def test_of_the_first_job_nothing_is_known_until_it_counts_steps() -> None:
     assert remaining_s(5, [], None) is None
     assert remaining_s(5, [], Steps(1, 19, 0.1)) is None, "one step may hold the loading of a model"
     assert remaining_s(5, [], Steps(4, 16, 2.0)) == 8
+    assert remaining_s(57, [], Steps(18, 1, 54.0, since_s=2.5)) == 0.5, "a long step passes like any other time"
+    assert remaining_s(70, [], Steps(18, 1, 54.0, since_s=9)) == 0
 
 
 def test_jobs_are_expected_to_take_as_long_as_the_last_ones() -> None:
