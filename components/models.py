@@ -61,7 +61,9 @@ class ModelVolumes(pulumi.ComponentResource):
         )
         return label
 
-    def _volume_spec(self, runtime: RuntimeSettings, claim: core.ObjectReferenceArgsDict) -> core.PersistentVolumeSpecArgsDict:
+    def _volume_spec(
+        self, runtime: RuntimeSettings, claim: core.ObjectReferenceArgsDict
+    ) -> core.PersistentVolumeSpecArgsDict:
         settings = self._args.settings
         return {
             "access_modes": ["ReadOnlyMany"],
