@@ -59,3 +59,13 @@ def test_a_node_type_without_a_price_is_named_and_not_taken_for_free() -> None:
 
 def test_a_firewall_costs_itself_and_its_rules() -> None:
     assert fixed_usd_per_month(stack(api={"waf": True})) - fixed_usd_per_month(stack()) == pytest.approx(8)
+
+
+def test_the_endpoint_of_a_private_api_is_paid_in_each_zone() -> None:
+    private = fixed_usd_per_month(clustered(api={"private": True}))
+    assert private - fixed_usd_per_month(clustered()) == pytest.approx(3 * 0.01 * 730)
+
+
+def test_the_key_of_the_alarms_topic_is_paid_with_or_without_a_cluster() -> None:
+    [item] = [item for item in fixed_items(stack(**BARE)) if "alarms' topic" in item.name]
+    assert item.usd == 1.0
