@@ -44,9 +44,18 @@ def _tagged(settings: Settings, clients: Clients) -> Iterator[Leak]:
     pages = clients("resourcegroupstaggingapi").get_paginator("get_resources").paginate(TagFilters=filters)
     for page in pages:
         for each in page["ResourceTagMappingList"]:
+            arn = each["ResourceARN"]
             # terminated instances keep their tags for an hour; _instances knows their state
-            if ":instance/" not in each["ResourceARN"]:
-                yield Leak(each["ResourceARN"], "the stack's tags")
+            if ":instance/" not in arn and not _is_ending_key(arn, clients):
+                yield Leak(arn, "the stack's tags")
+
+
+def _is_ending_key(arn: str, clients: Clients) -> bool:
+    """Whether it is a KMS key that waits for its deletion: it costs nothing, and AWS deletes none at once."""
+    if ":kms:" not in arn:
+        return False
+    state: str = clients("kms").describe_key(KeyId=arn)["KeyMetadata"]["KeyState"]
+    return state == "PendingDeletion"
 
 
 def _instances(settings: Settings, clients: Clients) -> Iterator[Leak]:
@@ -68,6 +77,8 @@ def _log_groups(settings: Settings, clients: Clients) -> Iterator[Leak]:
         f"/aws/lambda/{name}-",
         f"/aws/apigateway/{name}-",
         f"/aws/eks/{naming.cluster(settings)}/",
+        f"/aws/vpc/{name}-",
+        f"/aws/containerinsights/{naming.cluster(settings)}/",
     )
     for start in starts:
         for page in clients("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=start):

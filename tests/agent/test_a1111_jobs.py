@@ -59,7 +59,7 @@ async def test_the_time_a_model_takes_is_told_while_it_loads_and_afterwards() ->
 @in_loop
 async def test_an_addresss_query_is_in_no_account_of_the_job() -> None:
     scene = Scenario(A1111)
-    scene.web.at[URL] = b"picture"
+    scene.web.at[URL] = PNG + b"picture"
     await scene.submit(message_of(type=JobType.EXTRA_SINGLE_IMAGE, input={"image": URL}))
     agent = scene.agent()
     await scene.clock.advance(11)

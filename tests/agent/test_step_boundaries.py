@@ -108,4 +108,4 @@ def test_every_method_of_every_port_is_one_of_these_calls() -> None:
 
 def test_a_run_passes_record_announcement_and_deletion_in_this_order() -> None:
     order = [name for name, _ in CALLS["finished"] if name in {"put", "finish", "publish", "delete"}]
-    assert order == ["put", "finish", "publish", "delete"]
+    assert order == ["put", "put", "finish", "publish", "delete"], "the picture and its result.json come first"

@@ -89,3 +89,13 @@ def test_every_other_price_names_the_page_that_says_so() -> None:
     others = {name: price for name, price in PRICES.items() if price.source != FACTS}
     assert len(others) == len(PRICES) - 4
     assert all(price.source.startswith("https://") for price in others.values())
+
+
+def test_the_endpoint_of_a_private_api_is_paid_in_each_zone() -> None:
+    private = fixed_usd_per_month(clustered(api={"private": True}))
+    assert private - fixed_usd_per_month(clustered()) == pytest.approx(3 * 0.01 * 730)
+
+
+def test_the_key_of_the_alarms_topic_is_paid_with_or_without_a_cluster() -> None:
+    [item] = [item for item in fixed_items(stack(**BARE)) if "alarms' topic" in item.name]
+    assert item.usd == 1.0

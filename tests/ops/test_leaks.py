@@ -15,8 +15,9 @@ from tests.components.example import stack
 from tests.ops.test_cli import admin
 
 SETTINGS = stack()
-SERVICES = ("resourcegroupstaggingapi", "ec2", "logs", "ecr")
+SERVICES = ("resourcegroupstaggingapi", "ec2", "logs", "ecr", "kms")
 BUCKET, NODE = "arn:aws:s3:::sd-async-dev-models-1", "arn:aws:ec2:us-west-2:123456789012:instance/i-1"
+KEY = "arn:aws:kms:us-west-2:123456789012:key/1"
 
 
 def aws(
@@ -24,14 +25,15 @@ def aws(
     nodes: tuple[tuple[str, str], ...] = (),
     *,
     cached: tuple[str, ...] = (),
+    key_state: str = "",
     error: str = "",
 ) -> Callable[[str], Any]:
-    """Clients whose answers are given. nodes: id and state."""
+    """Clients whose answers are given. nodes: id and state. key_state: of the one key that is asked for."""
     made = {
         name: boto3.client(name, region_name="us-west-2", aws_access_key_id="x", aws_secret_access_key="x")
         for name in SERVICES
     }
-    tagging, ec2, logs, ecr = (Stubber(made[name]) for name in SERVICES)
+    tagging, ec2, logs, ecr, kms = (Stubber(made[name]) for name in SERVICES)
     asked = {"TagFilters": [{"Key": "project", "Values": ["sd-async"]}, {"Key": "stack", "Values": ["dev"]}]}
     if error:
         tagging.add_client_error("get_resources", error)
@@ -43,10 +45,12 @@ def aws(
         {"Reservations": [{"Instances": instances}]},
         {"Filters": [{"Name": "tag-key", "Values": [owned]}]},
     )
-    for _ in range(4):
+    for _ in range(6):
         logs.add_response("describe_log_groups", {"logGroups": []})
     ecr.add_response("describe_repositories", {"repositories": [{"repositoryName": name} for name in cached]})
-    for stub in (tagging, ec2, logs, ecr):
+    metadata = {"KeyId": "1", "KeyState": key_state or "Enabled"}
+    kms.add_response("describe_key", {"KeyMetadata": metadata}, {"KeyId": KEY})
+    for stub in (tagging, ec2, logs, ecr, kms):
         stub.activate()
     return made.__getitem__
 
@@ -71,6 +75,11 @@ def test_a_node_that_is_gone_is_not_left_though_its_tags_are(state: str) -> None
 def test_a_repository_that_ecr_made_for_a_cache_is_left_though_it_has_no_tags() -> None:
     found = leaks(SETTINGS, aws(cached=("sd-async-dev/quay/a", "sd-async-development/quay/a", "other")))
     assert [(leak.arn, leak.reason) for leak in found] == [("sd-async-dev/quay/a", "the stack's name")]
+
+
+@pytest.mark.parametrize(("state", "left"), [("PendingDeletion", []), ("Enabled", [KEY])])
+def test_a_key_that_waits_for_its_deletion_is_not_left_and_one_that_is_paid_for_is(state: str, left: list[str]) -> None:
+    assert [leak.arn for leak in leaks(SETTINGS, aws((KEY,), key_state=state))] == left
 
 
 def test_when_aws_cannot_be_asked_nothing_is_said_to_be_clean() -> None:

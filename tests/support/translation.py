@@ -19,7 +19,7 @@ from tests.support.engine import ROOT
 Json = dict[str, Any]
 
 TOOL = ROOT.parent / "shared" / "tools" / "terraform_check"
-STACKS = ("dev", "existing-vpc", "private", "production")
+STACKS = ("a1111", "dev", "existing-vpc", "private", "production")
 PROVIDER = {"region": "us-west-2", "access_key": "test", "secret_key": "test"}
 LIMIT_S = 300
 
