@@ -12,7 +12,7 @@ from tests.support.engine import ROOT, settings_of
 from tests.support.removal import GO_WITH_ANOTHER, REMOVE, counts, remove
 from tests.support.translation import STACKS, stack_file
 
-GATEWAYS = {"dev": 1, "existing-vpc": 0, "private": 0, "production": 3}
+GATEWAYS = {"a1111": 1, "dev": 1, "existing-vpc": 0, "private": 0, "production": 3}
 
 
 @pytest.fixture(scope="module")
