@@ -203,6 +203,13 @@ class TellsWork(Protocol):
 
 
 @runtime_checkable
+class TellsLoading(Protocol):
+    """What a Backend may be besides. is_loading: as of its last `ready`: it listens and serves no API yet."""
+
+    is_loading: bool
+
+
+@runtime_checkable
 class TellsHostMemory(Protocol):
     """What a Backend may be besides. Raises: TransientError, HandBackError."""
 
