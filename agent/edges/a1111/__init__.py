@@ -14,7 +14,7 @@ from agent.edges.a1111 import replies
 from agent.edges.a1111.answer import Answer, Picture
 from agent.edges.a1111.api import Api, Channel
 from agent.edges.a1111.body import Body
-from agent.edges.a1111.memory import memory_of
+from agent.edges.a1111.memory import free_host_bytes_of, memory_of
 from agent.edges.a1111.names import Names
 from agent.edges.a1111.outputs import artifacts, notes
 from agent.edges.a1111.progress import Watch
@@ -86,6 +86,9 @@ class A1111:
             await self._api.post("unload-checkpoint", FREE_TIMEOUT_S)
             # Newer versions leave the weights beside the GPU, and a job would find them there.
             await self._api.post("reload-checkpoint", FREE_TIMEOUT_S)
+
+    async def free_host_bytes(self) -> int | None:
+        return free_host_bytes_of(await self._api.get("memory"))
 
     async def gpu_memory(self) -> Sequence[GpuMemory]:
         return memory_of(await self._api.get("memory"))
