@@ -1,4 +1,4 @@
-"""What the worker needs of the world, as Protocols; `agent/edges` and `tests/support/fakes.py` implement them."""
+"""What the worker needs of the world, as Protocols; `agent/edges` and `tests/support/fake*.py` implement them."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
