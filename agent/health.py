@@ -23,14 +23,16 @@ class State(StrEnum):
     STARTING = "starting"
     RUNTIME_LOADING = "runtime_loading"
     RUNTIME_GONE = "runtime_gone"
+    RUNTIME_STUCK = "runtime_stuck"
     READY = "ready"
     DRAINING = "draining"
 
 
 MEANINGS = {
     State.STARTING: "the runtime has not answered yet",
-    State.RUNTIME_LOADING: "the runtime answers and is still loading",
+    State.RUNTIME_LOADING: "the runtime listens and does not serve its API yet",
     State.RUNTIME_GONE: "the runtime has answered before and does not now",
+    State.RUNTIME_STUCK: "the runtime answers and still works on what it was told to stop",
     State.READY: "the runtime answers",
     State.DRAINING: "the agent is being stopped and takes no more jobs",
 }

@@ -8,7 +8,7 @@ from dataclasses import replace
 from agent import health
 from agent.config import Config
 from agent.health import State
-from agent.ports import Ports, TellsGpuMemory
+from agent.ports import Backend, Ports, TellsGpuMemory, TellsLoading
 from agent.telemetry import METRICS
 from agent.telemetry.busy import WatchedBackend
 from agent.telemetry.closing import LISTENERS, Listener
@@ -29,15 +29,27 @@ async def observing(config: Config, ports: Ports, stop: asyncio.Event) -> AsyncI
             return State.DRAINING
         if await backend.ready():
             return State.READY
-        return State.RUNTIME_GONE if backend.has_answered else State.STARTING
+        return _why_not(ports.backend) or (State.RUNTIME_GONE if backend.has_answered else State.STARTING)
 
-    # asked of the one inside, as the one around it is a Backend and nothing more
-    inside = ports.backend.inside if isinstance(ports.backend, Watched) else ports.backend
+    inside = _inside(ports.backend)
     memory = inside.gpu_memory if isinstance(inside, TellsGpuMemory) else None
     page = page_of(METRICS, state, memory) if config.is_scraped else None
     with _listening(config):
         async with health.serving(config.pod_ip, config.health_port, state, page):
             yield replace(ports, backend=backend)
+
+
+def _inside(backend: Backend) -> Backend:
+    """The runtime's own, as the one around it is a Backend and nothing more."""
+    return backend.inside if isinstance(backend, Watched) else backend
+
+
+def _why_not(backend: Backend) -> State | None:
+    """Of one that is not ready; None when it does not answer."""
+    if isinstance(backend, Watched) and backend.is_stuck:
+        return State.RUNTIME_STUCK
+    inside = _inside(backend)
+    return State.RUNTIME_LOADING if isinstance(inside, TellsLoading) and inside.is_loading else None
 
 
 @contextlib.contextmanager

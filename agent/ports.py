@@ -1,4 +1,4 @@
-"""What the worker needs of the world, as Protocols; `agent/edges` and `tests/support/fakes.py` implement them."""
+"""What the worker needs of the world, as Protocols; `agent/edges` and `tests/support/fake*.py` implement them."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -200,6 +200,13 @@ class TellsWork(Protocol):
 
     async def has_work(self) -> bool:
         """Whether something of this agent waits or runs there, though it may have been told to stop."""
+
+
+@runtime_checkable
+class TellsLoading(Protocol):
+    """What a Backend may be besides. is_loading: as of its last `ready`: it listens and serves no API yet."""
+
+    is_loading: bool
 
 
 @runtime_checkable

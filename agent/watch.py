@@ -40,7 +40,8 @@ class Watched:
 
     hung_after_s: silence of a work after which it is given up; 0 for never. least_free_mib: host memory that must be
     left after a work; 0 for any. stop: set when too little is, so that the process ends between two jobs, as after
-    SIGTERM; `reason` then says why. inside: that other one, which may tell more.
+    SIGTERM; `reason` then says why. inside: that other one, which may tell more. is_stuck: as of the last
+    `ready`: it answers and holds on to stopped work.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Watched:
     ) -> None:
         self.depth = backend.depth
         self.reason: RuntimeFullError | None = None
+        self.is_stuck = False
         self.inside = backend
         self._clock = clock
         self._stop = stop
@@ -59,7 +61,9 @@ class Watched:
         self._look: asyncio.Task[None] | None = None
 
     async def ready(self) -> bool:
-        return await self.inside.ready() and not await self._holds_on()
+        answers = await self.inside.ready()
+        self.is_stuck = answers and await self._holds_on()
+        return answers and not self.is_stuck
 
     async def reset(self) -> None:
         await self.inside.reset()

@@ -24,7 +24,7 @@ from agent.telemetry.closing import Closing
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PHASES = ("wait", "receive", "claim", "fetch", "execution", "store", "settle", "total")
-STATES = ("starting", "runtime_loading", "runtime_gone", "ready", "draining")
+STATES = ("starting", "runtime_loading", "runtime_gone", "runtime_stuck", "ready", "draining")
 # Each is about three times the one before, so that a quantile read from them is off by less than that. From a call of
 # AWS (10 ms) to what SQS allows a job (12 h); 60, 120, 300 and 600 s are what people promise each other.
 BUCKETS_S = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1800, 3600, 10800, 43200)

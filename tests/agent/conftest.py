@@ -18,7 +18,8 @@ from local.processes import base_environment, free_port
 from tests.agent.ports import FilesUnderTest, QueueUnderTest, StoreUnderTest, TopicUnderTest
 from tests.agent.test_config import GOOD
 from tests.support.clock import FakeClock
-from tests.support.fakes import FakeFiles, FakeQueue, FakeStore, FakeTopic
+from tests.support.fake_queue import FakeQueue
+from tests.support.fakes import FakeFiles, FakeStore, FakeTopic
 
 EDGES = ("fake", "emulator")
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from agent.ports import NOTHING, Delivery
 from sd_async.contract.states import Status
 from tests.agent.scenario import Scenario, message_of
-from tests.support.fakes import FakeFiles, FakeQueue
+from tests.support.fake_queue import FakeQueue
+from tests.support.fakes import FakeFiles
 
 
 async def submitted(scene: Scenario, count: int, **changes: object) -> list[str]:

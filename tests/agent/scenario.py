@@ -18,7 +18,8 @@ from sd_async.contract.messages import JobMessage, encode_message
 from sd_async.contract.records import Record
 from sd_async.contract.results import ResultMessage, decode_result
 from tests.support.clock import START_MS, FakeClock
-from tests.support.fakes import FakeBackend, FakeFiles, FakeQueue, FakeStore, FakeTopic
+from tests.support.fake_queue import FakeQueue
+from tests.support.fakes import FakeBackend, FakeFiles, FakeStore, FakeTopic
 
 P = ParamSpec("P")
 

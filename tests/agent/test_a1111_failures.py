@@ -155,6 +155,7 @@ async def test_a_runtime_that_refuses_connections_is_lost() -> None:
 async def test_a_server_that_is_up_without_its_api_is_not_ready() -> None:
     async with backend_of(WebUi(has_api=False)) as backend:
         assert not await backend.ready()
+        assert not await backend.ready(), "a refusal is no sign of it either"
 
 
 @in_loop

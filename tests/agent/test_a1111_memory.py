@@ -1,11 +1,12 @@
-"""GPU memory as AUTOMATIC1111 tells it."""
+"""Memory as AUTOMATIC1111 tells it, of the GPU and of the host."""
 
+import math
 from typing import Any
 
 import pytest
 
 from agent.errors import RuntimeLostError
-from agent.ports import GpuMemory, TellsGpuMemory
+from agent.ports import GpuMemory, TellsGpuMemory, TellsHostMemory
 from tests.agent.a1111_server import WebUi, backend_of
 from tests.agent.scenario import in_loop
 
@@ -35,8 +36,41 @@ def test_what_is_no_answer_is_no_memory(answer: Any) -> None:
     run()
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({"ram": {"free": 8 * 1024**3, "used": 1, "total": 2}}, 8 * 1024**3),
+        ({"ram": {"free": 8589934592.75, "used": 1, "total": 2}}, 8589934592),
+        ({"ram": {"error": "no module named psutil"}, "cuda": {}}, None),
+        ({"ram": {"free": "much"}}, None),
+        ({"ram": {"free": True}}, None),
+        ({"ram": {"free": math.nan}}, None),
+        ({"ram": []}, None),
+        ([], None),
+    ],
+    ids=str,
+)
+@in_loop
+async def test_the_hosts_free_memory_is_what_it_says(answer: Any, expected: int | None) -> None:
+    webui = WebUi()
+    webui.lists["memory"] = answer
+    async with backend_of(webui) as backend:
+        assert isinstance(backend, TellsHostMemory)
+        assert await backend.free_host_bytes() == expected
+
+
+@in_loop
+async def test_a_version_without_the_route_does_not_say() -> None:
+    webui = WebUi()
+    del webui.lists["memory"]
+    async with backend_of(webui) as backend:
+        assert await backend.free_host_bytes() is None
+
+
 @in_loop
 async def test_a_runtime_that_is_gone_is_told_as_such() -> None:
     async with backend_of(WebUi(is_gone=True)) as backend:
         with pytest.raises(RuntimeLostError):
             await backend.gpu_memory()
+        with pytest.raises(RuntimeLostError):
+            await backend.free_host_bytes()

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import re
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,6 +13,8 @@ from agent.errors import ConfigError
 from agent.health import MEANINGS, State
 from agent.telemetry.metrics import STATES
 from tests.agent.scenario import in_loop
+
+OPERATIONS = (Path(__file__).parents[2] / "docs/operations.md").read_text(encoding="utf-8")
 
 
 def always(state: State) -> health.Ask:
@@ -40,6 +44,11 @@ def test_each_state_is_told_by_name_and_only_one_is_ready(state: State) -> None:
 def test_every_state_has_a_meaning_and_its_place_among_the_metrics() -> None:
     assert set(MEANINGS) == set(State)
     assert set(STATES) == {state.value for state in State}
+
+
+def test_the_table_for_operators_has_every_state() -> None:
+    table = OPERATIONS.split("| state | what it means |\n")[1].split("\n\n")[0]
+    assert sorted(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == sorted(State)
 
 
 @in_loop

@@ -17,7 +17,7 @@ from sd_async.contract.states import Status
 from tests.agent.model.ledger import LedgerQueue
 from tests.agent.model.world import CONFIG_HERE, RECEIVES, World
 from tests.agent.scenario import CONFIG, JOB_ID, Scenario, ended, in_loop, message_of
-from tests.support.fakes import FakeQueue
+from tests.support.fake_queue import FakeQueue
 
 pytestmark = [
     pytest.mark.usefixtures("left_behind"),

@@ -4,7 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ from agent import telemetry
 from agent.config import Config
 from agent.observing import observing
 from agent.telemetry.closing import LISTENERS
+from agent.watch import Watched
 from agent.worker import Worker
 from local.processes import free_port
 from tests.agent.closings import MARKS, line, value
 from tests.agent.collector import collecting
 from tests.agent.said import saying
 from tests.agent.scenario import CONFIG, Scenario, in_loop
+from tests.support.fakes import FakeBackend
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,6 +50,49 @@ async def test_an_agents_states_are_told_by_name() -> None:
         scene.stop.set()
         told.append((await asked(mine, "/readyz")).json()["state"])
     assert told == ["starting", "ready", "runtime_gone", "draining"]
+
+
+@dataclass
+class Moody(FakeBackend):
+    """is_loading, holds_on: what it tells of itself besides."""
+
+    is_loading: bool = False
+    holds_on: bool = False
+
+    async def ready(self) -> bool:
+        return self.is_up and not self.is_loading
+
+    async def has_work(self) -> bool:
+        return self.holds_on
+
+
+@in_loop
+async def test_a_runtime_that_listens_or_will_not_let_go_is_not_called_gone() -> None:
+    scene, mine = Scenario(), config()
+    backend = Moody(scene.clock, is_up=False)
+    watched = Watched(backend, scene.clock, scene.stop, hung_after_s=60, least_free_mib=0)
+    told = []
+
+    async def tell() -> None:
+        answer = await asked(mine, "/readyz")
+        told.append((answer.json()["state"], answer.status_code))
+
+    async with observing(mine, replace(scene.ports(backend), backend=watched), scene.stop):
+        await tell()
+        backend.is_up = backend.is_loading = True
+        await tell()
+        backend.is_loading = False
+        await tell()
+        await watched.reset()
+        backend.holds_on = True
+        await tell()
+        assert value((await asked(mine, "/metrics")).content, "sd_agent_state", {"state": "runtime_stuck"}) == 1
+        backend.is_up = False
+        await tell()
+        backend.is_up, backend.holds_on = True, False
+        await tell()
+    words = ["starting", "runtime_loading", "ready", "runtime_stuck", "runtime_gone", "ready"]
+    assert told == [(word, 200 if word == "ready" else 503) for word in words]
 
 
 @in_loop

@@ -11,7 +11,8 @@ from agent.errors import AwsUnusableError, RuntimeGoneError
 from agent.ports import Delivery
 from sd_async.contract.states import Status
 from tests.agent.scenario import CONFIG, JOB_ID, Scenario, in_loop
-from tests.support.fakes import FakeBackend, FakeQueue
+from tests.support.fake_queue import FakeQueue
+from tests.support.fakes import FakeBackend
 
 
 @in_loop

@@ -7,6 +7,8 @@ import msgspec
 import pytest
 
 from functions.api.service import Service
+from sd_async.contract.messages import JobMessage, decode_message
+from sd_async.contract.records import Record, from_item
 from tests.functions.entry import Api
 from tests.functions.fakes import ENV, NOW_MS, MemoryStore, event_of
 
@@ -49,6 +51,18 @@ class Caller:
 
     def get(self, job_id: str, **options: Any) -> Answered:
         return self.send(event_of("GET", "/v1/jobs/{id}", params={"id": job_id}, **options))
+
+
+def only_message(caller: Caller) -> JobMessage:
+    [(_, body)] = caller.store.published
+    message = decode_message(body)
+    assert isinstance(message, JobMessage)
+    return message
+
+
+def only_record(caller: Caller) -> Record:
+    [item] = caller.store.items.values()
+    return from_item(item)
 
 
 @pytest.fixture

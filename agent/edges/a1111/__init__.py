@@ -12,9 +12,9 @@ from typing import Any
 
 from agent.edges.a1111 import replies
 from agent.edges.a1111.answer import Answer, Picture
-from agent.edges.a1111.api import ANSWER_TIMEOUT_S, Api, Channel
+from agent.edges.a1111.api import Api, Channel
 from agent.edges.a1111.body import Body
-from agent.edges.a1111.memory import memory_of
+from agent.edges.a1111.memory import free_host_bytes_of, memory_of
 from agent.edges.a1111.names import Names
 from agent.edges.a1111.outputs import artifacts, notes
 from agent.edges.a1111.progress import Watch
@@ -31,6 +31,9 @@ FRESH_S = 2.0  # whoever answered so recently is not asked again whether it does
 FREE_TIMEOUT_S = 300.0  # weights back from the host's memory
 _CHUNK_BYTES = 256 * 1024
 _TURNS_TO_SEND = 4  # of the event loop, from a turn that becomes free to the next job on its way
+# FastAPI's for a route that is not there yet, and a proxy's for a server that is not.
+_NOT_YET = frozenset({404, 503})
+_NO_PREVIEW = {"skip_current_image": "true"}  # one would be encoded on the job's time
 _OTHER_MODELS = ("refiner_checkpoint", "hr_checkpoint_name")
 
 
@@ -38,7 +41,8 @@ class A1111:
     """A Backend. queue: the runtime's name here, which clients of the sample's older form give as a checkpoint.
 
     Works take turns. A second one is held, so that it is sent as soon as the answer to the first begins: by then the
-    GPU is idle, and megabytes of base64 are still to come. channel, sleep: for tests.
+    GPU is idle, and megabytes of base64 are still to come. is_loading: its pages answer before its API is there; of a
+    checkpoint that it loads behind its API it tells nothing. channel, sleep: for tests.
     """
 
     depth = 2  # the runtime's own queue holds nothing: what waits there is lost with its connection
@@ -51,6 +55,7 @@ class A1111:
         channel: Channel | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self.is_loading = False
         self._queue = queue
         self._sleep = sleep
         self._api = Api(channel or Neighbour(url))
@@ -61,11 +66,10 @@ class A1111:
         self._may_be_busy = False
 
     async def ready(self) -> bool:
-        if self._api.answered_within(FRESH_S):
-            return True
-        with contextlib.suppress(AgentError):
-            return await self._progress(READY_TIMEOUT_S) is not None
-        return False
+        is_fresh = self._api.answered_within(FRESH_S)
+        status = 200 if is_fresh else await self._api.status("progress", _NO_PREVIEW, READY_TIMEOUT_S)
+        self.is_loading = status in _NOT_YET
+        return status == 200
 
     async def reset(self) -> None:
         """The runtime is this agent's alone, so whatever runs is its earlier process's."""
@@ -82,6 +86,9 @@ class A1111:
             await self._api.post("unload-checkpoint", FREE_TIMEOUT_S)
             # Newer versions leave the weights beside the GPU, and a job would find them there.
             await self._api.post("reload-checkpoint", FREE_TIMEOUT_S)
+
+    async def free_host_bytes(self) -> int | None:
+        return free_host_bytes_of(await self._api.get("memory"))
 
     async def gpu_memory(self) -> Sequence[GpuMemory]:
         return memory_of(await self._api.get("memory"))
@@ -184,9 +191,8 @@ class A1111:
             with contextlib.suppress(AgentError):  # the job's own connection decides
                 watch.take(await self._progress())
 
-    async def _progress(self, timeout_s: float = ANSWER_TIMEOUT_S) -> Any:
-        # A preview would be encoded on the job's time.
-        return await self._api.get("progress", {"skip_current_image": "true"}, timeout_s)
+    async def _progress(self) -> Any:
+        return await self._api.get("progress", _NO_PREVIEW)
 
     async def _stop(self, job: "_Job", asking: "asyncio.Task[Any]") -> None:
         """Interrupt until the runtime is done with it; a job that begins forgets an interrupt that came before."""

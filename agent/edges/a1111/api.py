@@ -38,7 +38,7 @@ class Channel(Protocol):
 
 
 class Api:
-    """Its routes are those below `/sdapi/v1`."""
+    """Its routes are those below `/sdapi/v1`; a refusal is no sign that they are there."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -46,7 +46,7 @@ class Api:
         self._answered_s: float | None = None
 
     def answered_within(self, seconds: float) -> bool:
-        """Whether it gave any answer so recently, and was not lost since."""
+        """Whether it gave what it was asked for so recently, and was not lost since."""
         return self._answered_s is not None and time.monotonic() - self._answered_s < seconds
 
     async def get(self, route: str, query: Mapping[str, str] | None = None, timeout_s: float = ANSWER_TIMEOUT_S) -> Any:
@@ -58,6 +58,12 @@ class Api:
         if answer.status in {404, 405}:
             return None
         return _json(_accepted(answer, route), route)
+
+    async def status(self, route: str, query: Mapping[str, str], timeout_s: float) -> int | None:
+        """None when there is no answer."""
+        with contextlib.suppress(RuntimeLostError):
+            return (await self._ask("GET", route, query, timeout_s)).status
+        return None
 
     async def post(self, route: str, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         """Raises: RuntimeLostError; RuntimeFaultError, when it is refused."""
@@ -72,7 +78,7 @@ class Api:
         except RuntimeLostError:
             self._answered_s = None
             raise
-        self._answered_s = time.monotonic()
+        self._heard(answer.status)
 
     def close(self) -> None:
         self._channel.close()
@@ -85,8 +91,12 @@ class Api:
             except RuntimeLostError:
                 self._answered_s = None
                 raise
-        self._answered_s = time.monotonic()
+        self._heard(answer.status)
         return answer
+
+    def _heard(self, status: int) -> None:
+        if status == 200:
+            self._answered_s = time.monotonic()
 
 
 def _accepted(answer: Answer, route: str) -> bytes:

@@ -9,7 +9,8 @@ from sd_async.contract.records import Record
 from sd_async.contract.results import ResultMessage, decode_result, result_of
 from sd_async.contract.states import FINAL, Status
 from tests.agent.model.loop import Process
-from tests.support.fakes import FakeQueue, FakeStore, FakeTopic
+from tests.support.fake_queue import FakeQueue
+from tests.support.fakes import FakeStore, FakeTopic
 
 if TYPE_CHECKING:
     from tests.agent.model.runtime import Run

@@ -11,7 +11,8 @@ from agent.ports import NOTHING, Artifact, Delivery, Report, Work
 from sd_async.contract.jobs import Progress
 from tests.agent.model.loop import Process
 from tests.support.clock import START_MS
-from tests.support.fakes import FakeFiles, FakeQueue
+from tests.support.fake_queue import FakeQueue
+from tests.support.fakes import FakeFiles
 
 if TYPE_CHECKING:
     from tests.agent.model.world import Pod, World
