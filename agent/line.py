@@ -20,6 +20,7 @@ from sd_async.contract.messages import DirectJob, JobMessage, decode_message
 from sd_async.contract.records import Record
 
 _TICK_S = 1.0
+_LATE_S = 0.25  # files that are not there by then are slow; small ones from the same region take a tenth of it
 _POLL_AHEAD_S = 1  # a poll that is open while a job runs should not outlast a wrong guess by much
 
 
@@ -102,7 +103,8 @@ class Line:
         if self._most == 0:
             return 1 if self._turns.in_hand + len(self._waiting) == 0 else 0
         want = pace.wanted(left_s, self._turns.mean_s, self._most)
-        waiting = sum(taken.inputs.is_over for taken in self._waiting)
+        late_s = self._ports.clock.monotonic_s() - _LATE_S
+        waiting = sum(taken.inputs.is_over or taken.taken_s > late_s for taken in self._waiting)
         # One whose files are slow keeps nobody else's job from its turn.
         slow = max(len(self._waiting) - waiting - 1, 0)
         return min(pace.missing(want, waiting + slow + self._turns.unbegun), self._most - len(self._waiting))

@@ -136,7 +136,7 @@ class Turns:
     @property
     def elapsed_s(self) -> float:
         """Of the running work, 0 when none runs."""
-        began_s = self._present[0].began_s if self._present else None
+        began_s = self._running.began_s if self._running else None
         return 0.0 if began_s is None else self._clock.monotonic_s() - began_s
 
     @property
@@ -146,13 +146,20 @@ class Turns:
     @property
     def left_s(self) -> float | None:
         """Until the running work ends: 0 when none runs, None when nothing says so."""
-        if not self._present:
+        if self._running is None:
             return 0.0
-        return pace.remaining_s(self.elapsed_s, self._recent_s, self._present[0].steps)
+        return pace.remaining_s(self.elapsed_s, self._recent_s, self._running.steps)
 
     @property
     def is_idle(self) -> bool:
         return not self._present
+
+    @property
+    def _running(self) -> Turn | None:
+        """The last that has begun: a runtime turns to the next one before it has told the result of the last."""
+        return next((turn for turn in reversed(self._present) if turn.began_s is not None), None) or next(
+            iter(self._present), None
+        )
 
     def _let_first_begin(self) -> None:
         if self._present and not self.in_doubt.is_set():

@@ -170,9 +170,9 @@ class _Place:
         }
 
     def wait_until_done(self, agent: Child, jobs: int, patience_s: float) -> None:
-        """Until the agent has closed every job; its log is asked, which costs neither it nor the emulator anything."""
+        """Until every job has succeeded; the agent's log is asked, which costs neither it nor the emulator anything."""
         deadline_s = time.monotonic() + patience_s
-        while agent.log.read_bytes().count(b'"job closed"') < jobs:
+        while agent.log.read_bytes().count(b'"outcome": "succeeded"') < jobs:
             if agent.exit_code() is not None or time.monotonic() > deadline_s:
                 raise RuntimeError(f"The agent did not end its jobs:\n{agent.last_lines(30)}")
             time.sleep(0.1)

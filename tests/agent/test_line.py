@@ -94,6 +94,24 @@ async def test_a_job_whose_files_are_slow_lets_others_pass() -> None:
 
 
 @in_loop
+async def test_one_message_is_taken_ahead_of_a_long_job_also_while_its_files_come() -> None:
+    scene = Scenario()
+    scene.files = SlowFiles(scene, put_s=0, fetch_s=0.125)
+    scene.files.at = {"s3://team/b.png": b"\x89PNG\r\n\x1a\n"}
+    scene.backend.depth, scene.backend.run_s = 2, 30
+    ids = await submitted(scene, 4, files={"b.png": "s3://team/b.png"})
+    agent = scene.agent()
+    await scene.clock.advance(30.5)
+    assert statuses(scene, ids[:2]) == [Status.SUCCEEDED, Status.RUNNING]
+    await scene.clock.advance(29)
+    assert len(scene.queue.visible_in_s()) == 3
+    assert sum(seconds == 0 for seconds in scene.queue.visible_in_s()) == 1, "one runs, and one will be next"
+    await scene.clock.advance(65)
+    assert statuses(scene, ids) == [Status.SUCCEEDED] * 4
+    await ended([agent])
+
+
+@in_loop
 async def test_many_short_jobs_are_received_together() -> None:
     scene = Scenario()
     scene.queue = queue = CountingQueue(scene)
