@@ -83,6 +83,17 @@ class Artifact:
     source: Any
 
 
+def unique_name(name: str, taken: set[str]) -> str:
+    """`a.png`, then `a-2.png`, as two nodes may save under one name in different folders. The name is `taken` then."""
+    stem, dot, suffix = name.rpartition(".")
+    candidate, count = name, 1
+    while candidate in taken:
+        count += 1
+        candidate = f"{stem}-{count}{dot}{suffix}" if dot else f"{name}-{count}"
+    taken.add(candidate)
+    return candidate
+
+
 @dataclass(frozen=True, slots=True)
 class GpuMemory:
     """Of one device, as the runtime names it."""

@@ -16,7 +16,7 @@ from agent.outputs import account
 from agent.outputs.account import Run, Told
 from agent.outputs.encoding import Encoder
 from agent.outputs.stripping import DamagedError, strip
-from agent.ports import Artifact, Backend, Clock, Files
+from agent.ports import Artifact, Backend, Clock, Files, unique_name
 from sd_async.contract.jobs import OutputOptions
 from sd_async.contract.records import StoredOutput
 
@@ -128,10 +128,10 @@ def _planned(made: Sequence[Artifact], options: OutputOptions) -> list[_Plan]:
     taken = {account.NAME}
     plans = []
     for artifact in made:
-        name, encoded_name = _unique(artifact.name, taken), None
+        name, encoded_name = unique_name(artifact.name, taken), None
         if _is_encoded(artifact, options):
             wanted = f"{artifact.name.rpartition('.')[0] or artifact.name}.{_SUFFIX[str(options.format)]}"
-            encoded_name = name if wanted == artifact.name else _unique(wanted, taken)
+            encoded_name = name if wanted == artifact.name else unique_name(wanted, taken)
         plans.append(_Plan(artifact, name, encoded_name))
     return plans
 
@@ -140,16 +140,6 @@ def _is_encoded(artifact: Artifact, options: OutputOptions) -> bool:
     if options.format is None or artifact.content_type not in ENCODED:
         return False
     return artifact.content_type != f"image/{options.format}" or options.quality is not None
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    stem, dot, suffix = name.rpartition(".")
-    candidate, count = name, 1
-    while candidate in taken:
-        count += 1
-        candidate = f"{stem}-{count}{dot}{suffix}" if dot else f"{name}-{count}"
-    taken.add(candidate)
-    return candidate
 
 
 def _metadata(run: Run, node_id: str | None = None) -> dict[str, str]:

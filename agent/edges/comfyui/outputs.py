@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent.ports import Artifact
+from agent.ports import Artifact, unique_name
 
 _TYPES = {
     "image": {
@@ -100,19 +100,8 @@ def _of_kind(node_id: str, kind: str, items: Iterable[Any]) -> Iterator[_Found]:
 
 def _artifact(item: _Found, taken: set[str]) -> Artifact:
     kind, content_type = _BY_SUFFIX.get(item.name.rpartition(".")[2].lower(), _UNKNOWN)
-    name = _unique(item.name, taken)
+    name = unique_name(item.name, taken)
     return Artifact(name=name, type=kind, content_type=content_type, node_id=item.node_id, source=item.source)
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    """`a.png`, then `a-2.png`: two nodes may save under one name in different folders."""
-    stem, dot, suffix = name.rpartition(".")
-    candidate, count = name, 1
-    while candidate in taken:
-        count += 1
-        candidate = f"{stem}-{count}{dot}{suffix}" if dot else f"{name}-{count}"
-    taken.add(candidate)
-    return candidate
 
 
 def _text(value: Any) -> str:
