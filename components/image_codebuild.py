@@ -3,14 +3,14 @@
 It imports nothing of pulumi, so that `pulumi up` and an operator's command build in the same way.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from components.asking import Clients, Clock
 from components.image_contexts import QUEUED_TIMEOUT_MIN
 
 POLL_S = 10.0
@@ -18,27 +18,10 @@ _MARGIN_S = 300  # CodeBuild itself ends a build that takes too long, and says s
 _RECENT = 20  # builds of a project among which one that still runs is looked for
 
 Build = dict[str, Any]  # as CodeBuild describes it
-Clients = Callable[[str], Any]  # a boto3 client of a service, in the stack's region
 
 
 class BuildError(RuntimeError):
     """There is no image; the message says why, and where the build's log is."""
-
-
-class Clock(Protocol):
-    """Seconds that only go forward, and waiting for them."""
-
-    def now(self) -> float: ...
-
-    def sleep(self, seconds: float) -> None: ...
-
-
-class SystemClock:
-    def now(self) -> float:
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,8 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
-from components.image_codebuild import Builder, Order, SystemClock
+from components.asking import SystemClock
+from components.image_codebuild import Builder, Order
 from components.image_sweep import sweep
 
 ORDER = tuple(field.name for field in fields(Order))

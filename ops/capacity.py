@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from components.asking import Clients
 from components.settings import Settings
 from components.settings_cluster import PoolSettings
-from ops.findings import Clients, Finding, Status
+from ops.findings import Finding, Status
 
 FEWEST_FAMILIES = 2  # with one only, a lack of capacity stops everything
 PRICES = {"on-demand": "on_demand_gpus", "spot": "spot_gpus"}

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from components.image_codebuild import SystemClock
+from components.asking import SystemClock
 from components.prices import fixed_items
 from components.settings import Settings
 from local import helm
@@ -92,9 +92,7 @@ def drain_command(*, stack: str, timeout_s: int, resume: bool, endpoint_url: str
     try:
         settings = stacks.settings_of(Path.cwd(), stack)
         session = boto3.Session(region_name=settings.region)
-        draining = drain.Drain(
-            settings, lambda name: session.client(name, endpoint_url=endpoint_url), drain.SystemClock()
-        )
+        draining = drain.Drain(settings, lambda name: session.client(name, endpoint_url=endpoint_url), SystemClock())
         if resume:
             draining.open()
             return 0

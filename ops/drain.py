@@ -1,37 +1,19 @@
 """Before `pulumi destroy`: take no more jobs, and wait until those that were taken are done."""
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from components import naming
+from components.asking import Clients, Clock
 from components.settings import Settings
 from ops.errors import OpsError
 
 POLL_S = 10.0
 # SQS counts approximately and up to a minute late (SQS developer guide, GetQueueAttributes): once empty is not empty.
 EMPTY_POLLS = 6
-
-Clients = Callable[[str], Any]  # a boto3 client of a service, in the stack's region
-
-
-class Clock(Protocol):
-    """Seconds that only go forward, and waiting for them."""
-
-    def now(self) -> float: ...
-
-    def sleep(self, seconds: float) -> None: ...
-
-
-class SystemClock:
-    def now(self) -> float:
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from components import image_contexts, naming, nodepools
-from components.image_codebuild import Clients, Clock, digest_of
+from components.asking import Clients, Clock
+from components.image_codebuild import digest_of
 from components.image_contexts import ContextError
 from components.settings import Settings
 from ops.errors import OpsError

@@ -3,18 +3,16 @@
 Volumes, nodes and interfaces of a cluster are tagged by Karpenter and EKS with the cluster's name, not by the program.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from components import naming
+from components.asking import Clients
 from components.image_sweep import repositories
 from components.settings import Settings
 from ops.errors import OpsError
-
-Clients = Callable[[str], Any]  # a boto3 client of a service, in the stack's region
 
 # Gone for AWS, but its list of tagged things shows them for a while.
 GONE = {"terminated", "shutting-down"}

@@ -8,9 +8,10 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from components import prices
+from components.asking import Clients
 from components.settings import Settings
 from ops import capacity, tools
-from ops.findings import Clients, Finding, Status
+from ops.findings import Finding, Status
 
 
 def findings(settings: Settings, clients: Clients, asked: tools.Ask = tools.ask) -> list[Finding]:

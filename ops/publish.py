@@ -13,7 +13,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from components import image_contexts, naming
-from components.image_codebuild import Builder, BuildError, Clients, Clock, Order, digest_of
+from components.asking import Clients, Clock
+from components.image_codebuild import Builder, BuildError, Order, digest_of
 from components.image_contexts import ContextError
 from components.settings import Settings
 from ops.errors import OpsError
