@@ -37,8 +37,14 @@ def test_there_are_three_images() -> None:
 def test_an_image_runs_without_root_and_from_a_released_base(path: Path) -> None:
     assert int(lines(path, "USER")[-1].partition(":")[0]) > 0
     bases = [base for _, base in (line.split("=", 1) for line in lines(path, "ARG") if "_IMAGE=" in line)]
-    assert bases, "a release replaces them by their digests"
-    assert all(re.search(r":(?!latest)[\w.-]+$", base) for base in bases)
+    assert bases, "a release may replace them by newer ones"
+    assert all(re.search(r":(?!latest)[\w.-]+(@sha256:[0-9a-f]{64})?$", base) for base in bases)
+
+
+def test_the_agents_bases_are_named_by_their_digests() -> None:
+    bases = [line.partition("=")[2] for line in lines(AGENT, "ARG") if "_IMAGE=" in line]
+    assert len(bases) == 2
+    assert all(re.search(r":[\w.-]+@sha256:[0-9a-f]{64}$", base) for base in bases)
 
 
 def test_the_agents_packages_are_those_that_were_tested() -> None:
