@@ -130,8 +130,8 @@ async def test_progress_comes_from_the_socket() -> None:
     )
     async with backend_of(script) as backend:
         await backend.run(WORK, seen.append)
-    assert seen == [
-        Progress(nodes_total=1),  # it has begun
+    assert seen[:-1] in ([], [Progress(nodes_total=1)])  # it has begun, where that was read by itself
+    assert seen[-1:] == [
         Progress(
             value=0.75,
             nodes_done=0,

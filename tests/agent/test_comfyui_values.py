@@ -130,16 +130,18 @@ def test_a_name_with_folders_in_it_is_only_its_last_part() -> None:
 def progress_of(*messages: dict[str, Any], graph: dict[str, Any] | None = None) -> list[Progress]:
     seen: list[Progress] = []
     tracker = Tracker(graph or {name: {"class_type": name.upper()} for name in "abcd"}, seen.append)
-    hear(tracker, *(encode(message) for message in messages))
+    for message in messages:
+        hear(tracker, encode(message))
     return seen
 
 
-def hear(tracker: Tracker, *frames: bytes) -> None:
-    """As the socket hands them on."""
+def hear(tracker: Tracker, *frames: bytes) -> float:
+    """As the socket hands on what came together. Returns its pause until it reads on, in seconds."""
     socket = Socket(Neighbour("http://127.0.0.1:1"), 1)
-    with socket.following(JOB_ID, tracker.take):
+    with socket.following(JOB_ID, tracker):
         for frame in frames:
             socket._told(frame)
+        return socket._told_all()
 
 
 def test_cached_nodes_count_as_done_and_the_running_one_by_its_steps() -> None:
@@ -165,6 +167,73 @@ def test_progress_never_goes_back() -> None:
         one.value for one in progress_of(*({"type": "progress_state", "data": data} for data in (running, again)))
     ]
     assert values[1] == values[0]
+
+
+def step(value: int, most: int = 20, node: str = "c") -> bytes:
+    return encode({"type": "progress", "data": {"prompt_id": JOB_ID, "node": node, "value": value, "max": most}})
+
+
+def executing(node: str | None) -> bytes:
+    return encode({"type": "executing", "data": {"prompt_id": JOB_ID, "node": node}})
+
+
+class Stepping:
+    """A prompt's tracker, and the time."""
+
+    def __init__(self) -> None:
+        self.at_s = 100.0
+        self.told: list[Progress] = []
+        graph = {name: {"class_type": name.upper()} for name in "abcd"}
+        self._tracker = Tracker(graph, self.told.append, now_s=lambda: self.at_s)
+
+    def hear(self, *frames: bytes, at_s: float) -> float:
+        """Seconds for which the socket is left alone then. at_s: since the beginning."""
+        self.at_s = 100.0 + at_s
+        return hear(self._tracker, *frames)
+
+
+def test_what_comes_together_is_told_once() -> None:
+    stepping = Stepping()
+    stepping.hear(executing("c"), step(1), step(2), at_s=0)
+    stepping.hear(at_s=1)
+    assert [(one.current_node, one.step) for one in stepping.told] == [("c", 2)]
+
+
+def test_the_socket_is_left_alone_for_half_of_the_steps_that_are_left() -> None:
+    stepping = Stepping()
+    assert stepping.hear(executing("c"), step(1), at_s=0) == 0  # nothing says yet how long a step takes
+    assert stepping.hear(step(2), at_s=0.01) == pytest.approx(18 * 0.01 / 2)
+    assert stepping.hear(step(11), at_s=0.10) == pytest.approx(9 * 0.01 / 2)
+    assert stepping.hear(step(19), at_s=0.18) == pytest.approx(0.01 / 2)
+    assert stepping.hear(step(20), at_s=0.19) == 0  # whatever comes now may be the end
+
+
+def test_the_socket_is_never_left_alone_for_long() -> None:
+    stepping = Stepping()
+    stepping.hear(executing("c"), step(1), at_s=0)
+    assert stepping.hear(step(2), at_s=10) == 0.25
+
+
+def test_another_nodes_steps_take_a_time_of_their_own() -> None:
+    stepping = Stepping()
+    stepping.hear(executing("c"), step(1), at_s=0)
+    stepping.hear(step(2), at_s=0.2)
+    assert stepping.hear(executing("d"), at_s=0.3) == 0
+    assert stepping.hear(step(4, node="d"), at_s=0.4) == pytest.approx(16 * 0.1 / 4 / 2)
+
+
+def test_a_node_that_starts_anew_is_measured_anew() -> None:
+    stepping = Stepping()
+    stepping.hear(executing("c"), step(5), at_s=0)
+    assert stepping.hear(step(1), at_s=0.1) == 0
+    assert stepping.hear(step(2), at_s=0.12) == pytest.approx(18 * 0.02 / 2)
+
+
+@pytest.mark.parametrize("kind", ["execution_success", "execution_error", "execution_interrupted"])
+def test_after_what_may_be_the_end_the_socket_is_read_on(kind: str) -> None:
+    stepping = Stepping()
+    stepping.hear(executing("c"), step(1), at_s=0)
+    assert stepping.hear(step(2), encode({"type": kind, "data": {"prompt_id": JOB_ID}}), at_s=0.1) == 0
 
 
 @given(st.sampled_from(["execution_cached", "executing", "progress", "progress_state", "status", "x"]), JSON)

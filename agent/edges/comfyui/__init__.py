@@ -93,7 +93,7 @@ class ComfyUI:
         work.notes.update(self._notes)
         prompt_id = work.run_id
         await self._socket.opened()  # messages sent before the socket is there are never repeated
-        with self._socket.following(work.run_id, Tracker(graph, report).take) as following:
+        with self._socket.following(work.run_id, Tracker(graph, report)) as following:
             try:
                 prompt_id = await self._submit(work.run_id, graph, following.client_id)
                 if prompt_id != work.run_id:  # not every version takes an id from its client

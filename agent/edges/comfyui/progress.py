@@ -1,21 +1,32 @@
 """Progress of one prompt, from the messages of ComfyUI's socket. They are hints: the history decides."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent.edges.comfyui.socket import Message
 from agent.ports import Report
 from sd_async.contract.jobs import Progress
 
+_LONGEST_QUIET_S = 0.25  # a person does not notice it
 _MAY_HAVE_ENDED = frozenset({"execution_success", "execution_error", "execution_interrupted"})
 
 
 class Tracker:
-    """Follows one prompt; `report` gets a new Progress with every message that changes it."""
+    """Follows one prompt; `report` gets a new Progress with the last of the messages that came together.
 
-    def __init__(self, graph: Mapping[str, Any], report: Report) -> None:
+    now_s: monotonic seconds.
+    """
+
+    def __init__(
+        self, graph: Mapping[str, Any], report: Report, *, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._classes = {node_id: node.get("class_type") for node_id, node in graph.items()}
         self._report = report
+        self._now_s = now_s
+        self._is_changed = False
+        self._first_step: tuple[str | None, int, float] = (None, 0, 0.0)
+        self._per_step_s = 0.0  # of the node that runs, 0 while nothing says so
         self._done: set[str] = set()
         self._current: str | None = None
         self._step, self._steps = 0, 0
@@ -27,7 +38,7 @@ class Tracker:
         data = message.data
         match message.type:
             case "execution_start":
-                self._tell()
+                self._is_changed = True
             case "execution_cached":
                 self._cached(data)
             case "executing":
@@ -44,7 +55,7 @@ class Tracker:
         nodes = data.get("nodes")
         if isinstance(nodes, list):
             self._done |= {node for node in nodes if isinstance(node, str) and node in self._classes}
-            self._tell()
+            self._is_changed = True
 
     def _executing(self, data: dict[str, Any]) -> None:
         node = data.get("node")
@@ -53,11 +64,11 @@ class Tracker:
         if self._current not in {None, node}:
             self._done.add(str(self._current))
         self._current, self._step, self._steps = node, 0, 0
-        self._tell()
+        self._is_changed = True
 
     def _progress(self, data: dict[str, Any]) -> None:
         self._step, self._steps = _whole(data.get("value")), _whole(data.get("max"))
-        self._tell()
+        self._is_changed = True
 
     def _progress_state(self, data: dict[str, Any]) -> None:
         nodes = data.get("nodes")
@@ -69,9 +80,19 @@ class Tracker:
             elif state.get("state") == "running":
                 self._current = node_id
                 self._step, self._steps = _whole(state.get("value")), _whole(state.get("max"))
-        self._tell()
+        self._is_changed = True
 
-    def _tell(self) -> None:
+    @property
+    def quiet_s(self) -> float:
+        """Half of the time that a node's steps still take: until then only steps are expected, and no end."""
+        left = max(self._steps - self._step, 0)
+        return min(left * self._per_step_s / 2, _LONGEST_QUIET_S)
+
+    def tell(self) -> None:
+        if not self._is_changed:
+            return
+        self._is_changed = False
+        self._measure()
         total = max(len(self._classes), 1)
         done = len(self._done & self._classes.keys())
         part = min(self._step / self._steps, 1.0) if self._steps > 0 and self._current not in self._done else 0.0
@@ -88,6 +109,14 @@ class Tracker:
                 steps=self._steps,
             )
         )
+
+    def _measure(self) -> None:
+        node, first, first_s = self._first_step
+        done, now_s = self._step - first, self._now_s()
+        if node != self._current or done < 0:
+            self._first_step, self._per_step_s = (self._current, self._step, now_s), 0.0
+        elif done > 0:
+            self._per_step_s = (now_s - first_s) / done
 
 
 def _whole(value: Any) -> int:

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import socket as sockets
 import uuid
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import msgspec
 from websockets.client import ClientProtocol
@@ -28,6 +28,20 @@ class Message(msgspec.Struct):
     data: dict[str, Any] = {}
 
 
+class Follower(Protocol):
+    """Whoever wants to know what is said about one prompt. None of it raises: any message may come."""
+
+    def take(self, message: Message) -> bool:
+        """Whether the prompt may have ended with it."""
+
+    def tell(self) -> None:
+        """All that has arrived is taken; more will take a while."""
+
+    @property
+    def quiet_s(self) -> float:
+        """Seconds for which nothing that matters is expected, so that the next messages may be read together."""
+
+
 class Following:
     """One prompt's share of the socket. heard: set whenever the runtime should be asked about it.
 
@@ -35,10 +49,10 @@ class Following:
     without an id goes in part to everybody.
     """
 
-    def __init__(self, client_id: str, take: Callable[[Message], bool]) -> None:
+    def __init__(self, client_id: str, follower: Follower) -> None:
         self.client_id = client_id
         self.heard = asyncio.Event()
-        self.take = take
+        self.follower = follower
 
 
 class Socket:
@@ -53,6 +67,7 @@ class Socket:
         self._reconnect_s = reconnect_s
         self._followings: dict[str, Following] = {}
         self._parts: list[Frame] = []
+        self._told_of: set[Following] = set()
         self._tried = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
         self.client_id: str | None = None
@@ -64,9 +79,9 @@ class Socket:
         await self._tried.wait()
 
     @contextlib.contextmanager
-    def following(self, run_id: str, take: Callable[[Message], bool]) -> Iterator[Following]:
-        """take: gets each message about the prompt, and tells whether the prompt may have ended."""
-        following = self._followings[run_id] = Following(self.client_id or uuid.uuid4().hex, take)
+    def following(self, run_id: str, follower: Follower) -> Iterator[Following]:
+        """follower: gets each message about the prompt."""
+        following = self._followings[run_id] = Following(self.client_id or uuid.uuid4().hex, follower)
         try:
             yield following
         finally:
@@ -112,6 +127,8 @@ class Socket:
             self._tried.set()
             while protocol.state is State.OPEN:
                 await self._turn(protocol, connection)
+                if quiet_s := self._told_all():
+                    await asyncio.sleep(quiet_s)
 
     async def _turn(self, protocol: ClientProtocol, connection: sockets.socket) -> None:
         """Sends what there is to send, then takes what there is to take. Raises: OSError, WebSocketException."""
@@ -130,6 +147,15 @@ class Socket:
                         self._told(b"".join(part.data for part in self._parts))
                     self._parts.clear()
 
+    def _told_all(self) -> float:
+        """Seconds until it is worth to read on: most of what comes are steps, and two of those for each of them."""
+        told_of, self._told_of = self._told_of, set()
+        for following in told_of:
+            following.follower.tell()
+        if any(following.heard.is_set() for following in told_of):
+            return 0.0
+        return min((following.follower.quiet_s for following in told_of), default=0.0)
+
     def _told(self, text: bytes) -> None:
         """Never raises: any frame may come, and a picture is none of text."""
         try:
@@ -139,8 +165,10 @@ class Socket:
         run_id = message.data.get("prompt_id")
         if isinstance(run_id, str):
             following = self._followings.get(run_id)
-            if following is not None and following.take(message):
-                following.heard.set()
+            if following is not None:
+                self._told_of.add(following)
+                if following.follower.take(message):
+                    following.heard.set()
             return
         for following in self._followings.values():
             if not self.hears(following):
