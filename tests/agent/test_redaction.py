@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import AwsRefusedError, InvalidWorkflowError, NodeFailedError, RuntimeLostError
+from agent.telemetry import redaction
 from agent.telemetry.redaction import HIDDEN, Redaction, secrets_of
 from sd_async.contract.records import Record
 from tests.agent.said import saying
@@ -130,6 +132,22 @@ def test_no_secret_comes_out_of_a_message_or_its_arguments(log_format: str, text
     assert SECRET not in written(log_format, lambda log: log.warning("said %(a)s", {"a": text}))
     too_few = "%s %s"
     assert SECRET not in written(log_format, lambda log: log.warning(too_few, text)), "nor of one that fails"
+
+
+_NETS = [
+    net
+    for name, net in vars(redaction).items()
+    if isinstance(net, re.Pattern) and name not in {"_HIDDEN_NAME", "_HARMLESS"}
+]
+_WORDS = ["token", "secret", "apikey", "authorization", "bearer", "begin", "private", "key", "akia", "eyjab", "https"]
+_SIGNS = ["3d", "-", "_", "-----"]
+
+
+@given(st.lists(st.sampled_from([*_WORDS, *_SIGNS]) | st.from_regex(redaction._HARMLESS, fullmatch=True)).map("".join))
+def test_what_is_let_through_unseen_is_in_none_of_the_nets(text: str) -> None:
+    assert len(_NETS) == 8
+    assert redaction._HARMLESS.fullmatch(text)
+    assert not [net.pattern for net in _NETS if net.search(text)]
 
 
 @pytest.mark.parametrize("log_format", FORMATS)
