@@ -12,7 +12,7 @@ MAX_BYTES = 256 * 1024  # of all entries together (likewise)
 
 
 class Batcher(Generic[I, R]):
-    """What comes within `linger_s` of the first goes as one call.
+    """What comes within `linger_s` of the first goes as one call, and `most` do not wait for more.
 
     send: for each item, in their order, its result or what went wrong with it alone; raises what went wrong with all.
     size: bytes of an item, as far as they count.
@@ -23,10 +23,12 @@ class Batcher(Generic[I, R]):
         send: Callable[[Sequence[I]], Awaitable[Sequence[R | Exception]]],
         *,
         linger_s: float,
+        most: int = MOST,
         size: Callable[[I], int] = lambda _: 0,
     ) -> None:
         self._send = send
         self._linger_s = linger_s
+        self._most = most
         self._size = size
         self._waiting: list[tuple[I, asyncio.Future[R]]] = []
         self._bytes = 0
@@ -41,7 +43,7 @@ class Batcher(Generic[I, R]):
             self._flush()
         self._waiting.append((item, future))
         self._bytes += self._size(item)
-        if len(self._waiting) == MOST:
+        if len(self._waiting) == self._most:
             self._flush()
         elif self._timer is None:
             self._timer = loop.call_later(self._linger_s, self._flush)

@@ -134,7 +134,7 @@ class Worker:
         """None when there is nothing to run; the message is then already dealt with."""
         held_s, began_ns = self._ports.clock.monotonic_s() - taken.taken_s, self._ports.clock.now_ns()
         try:
-            record = await self._record_of(taken)
+            record = await self._record_of(taken, turn)
         except Exception as error:  # noqa: BLE001 - the job boundary: its message comes again later
             await undisturbed(self._put_back(taken, error))
             if isinstance(error, FatalError):
@@ -151,7 +151,7 @@ class Worker:
             attempt.call_off(NotBegunError(_STOPPED_BEFORE))
         return attempt
 
-    async def _record_of(self, taken: Taken) -> Record | None:
+    async def _record_of(self, taken: Taken, turn: Turn) -> Record | None:
         """The job's, claimed. Asked for without a look at it, as nearly every job is queued."""
         if self._stop.is_set():
             await self._ports.queue.extend(taken.delivery, 0)
@@ -163,10 +163,12 @@ class Worker:
             unknown = ContractError("unknown_job", "There is no record of the job.")
             await not_ours(self._ports, taken.delivery, unknown, self._config.max_attempts)
             return None
-        return answer.record if answer.is_granted else await self._refused(taken, answer.record)
+        return answer.record if answer.is_granted else await self._refused(taken, answer.record, turn)
 
-    async def _refused(self, taken: Taken, record: Record) -> Record | None:
+    async def _refused(self, taken: Taken, record: Record, turn: Turn) -> Record | None:
         planned = plan(record, taken.delivery.message_id, self._ports.clock.now_ms())
+        if planned.step is not Step.CLAIM:
+            turn.leave()  # the next job need not wait for what becomes of this message
         match planned.step:
             case Step.ANNOUNCE:
                 await self._settling.announced(record, taken.delivery)

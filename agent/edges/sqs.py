@@ -15,7 +15,10 @@ if TYPE_CHECKING:  # stubs only; the image does not carry them
     from mypy_boto3_sqs import SQSClient
 
 _EXTEND_LINGER_S = 0.005  # what is handed back, comes at once and together
-_DELETE_LINGER_S = 0.1  # nobody waits for it
+# Nobody waits for it but the end of the process, which has a second. A job counts as in hand until then (`Turns`), so
+# few may linger.
+_DELETE_LINGER_S = 0.7
+_DELETES_AT_ONCE = 4
 # What SQS answers about a message that is visible again, deleted, or moved to the dead-letter queue.
 _NOT_IN_FLIGHT = frozenset(
     {
@@ -37,7 +40,7 @@ class SqsQueue:
             self._extended, linger_s=_EXTEND_LINGER_S if shares_calls else 0
         )
         self._deleting: Batcher[Delivery, bool] = Batcher(
-            self._deleted, linger_s=_DELETE_LINGER_S if shares_calls else 0
+            self._deleted, linger_s=_DELETE_LINGER_S if shares_calls else 0, most=_DELETES_AT_ONCE
         )
 
     async def receive(self, wait_s: int, most: int) -> Sequence[Delivery]:

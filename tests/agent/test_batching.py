@@ -46,6 +46,14 @@ async def test_ten_do_not_wait_for_more() -> None:
 
 
 @in_loop
+async def test_fewer_wait_where_few_may() -> None:
+    calls = Calls()
+    batcher = Batcher(calls.send, linger_s=0.01, most=2)
+    await asyncio.gather(*(batcher.done(item) for item in range(3)))
+    assert calls.batches == [[0, 1], [2]]
+
+
+@in_loop
 async def test_what_would_be_too_large_together_goes_apart() -> None:
     calls = Calls()
     batcher = Batcher(calls.send, linger_s=0.01, size=lambda _: MAX_BYTES // 2)
