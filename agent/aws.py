@@ -88,12 +88,16 @@ def clients(region: str, endpoint_url: str | None) -> Clients:
         user_agent="sd-async-agent",
         parameter_validation=False,
     )
-    # An emulator has one name for all buckets, so the bucket's name goes into the path there.
-    for_s3 = config.merge(BotoConfig(signature_version="s3v4", s3={"addressing_style": "path"}))
+    # A body is signed by its checksum, which is a signed header; a second digest of it would say the same once more.
+    for_s3 = config.merge(BotoConfig(s3={"payload_signing_enabled": False}))
+    if endpoint_url:  # an emulator has one name for all buckets, so the bucket's name goes into the path there
+        for_s3 = config.merge(
+            BotoConfig(signature_version="s3v4", s3={"payload_signing_enabled": False, "addressing_style": "path"})
+        )
     try:
         return Clients(
             sqs=session.client("sqs", config=config, endpoint_url=endpoint_url),
-            s3=session.client("s3", config=for_s3 if endpoint_url else config, endpoint_url=endpoint_url),
+            s3=session.client("s3", config=for_s3, endpoint_url=endpoint_url),
             sns=session.client("sns", config=config, endpoint_url=endpoint_url),
             dynamodb=session.client("dynamodb", config=config, endpoint_url=endpoint_url),
         )

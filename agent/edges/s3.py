@@ -1,10 +1,11 @@
 """The buckets: input files out, outputs in."""
 
 import asyncio
+import base64
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent.aws import call, error_code, translated
 from agent.boto import BotoCoreError, ClientError
@@ -58,6 +59,7 @@ class S3Files:
             Body=body,  # type: ignore[arg-type] # boto3 takes it, its stubs do not know
             ContentType=content_type,
             Metadata=dict(metadata),
+            **_checksum(metadata),
         )
         return len(body)
 
@@ -130,6 +132,12 @@ class _Upload:
 
     async def abort(self) -> None:
         await call(self._client.abort_multipart_upload, Bucket=self._bucket, Key=self._key, UploadId=self._id)
+
+
+def _checksum(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """S3 refuses a body that has another; where none is known, botocore works out one of its own."""
+    digest = metadata.get("sha256")
+    return {"ChecksumSHA256": base64.b64encode(bytes.fromhex(digest)).decode()} if digest else {}
 
 
 async def _filled(part: bytearray, chunks: AsyncIterator[bytes], size_bytes: int) -> bool:
