@@ -16,12 +16,13 @@ from typing import Any
 
 from bench import agent_timeline
 from bench.agent_aws import DELAY_S
-from bench.agent_run import ROOT, Measured, Mode, measured, percentile
+from bench.agent_run import ROOT, Measured, Mode, bare_cpu_ms, measured, percentile
 from local import emulator
 from sd_async.contract.jobs import RuntimeType
 
 RESULTS = ROOT / "bench" / "results"
 AHEAD = 16  # the chart's own
+BARE_JOBS = 100
 LONG_S = 10.0
 MODES = (
     Mode(name="300ms", run_s=0.3, jobs=200, jobs_without=60),
@@ -61,6 +62,11 @@ def run(mode: Mode) -> dict[str, float]:
         return row(mode, *(each.result() for each in both))
 
 
+def bare() -> float:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, emulator.running(Path(folder)) as aws:
+        return bare_cpu_ms(aws, MODES[0], BARE_JOBS)
+
+
 def _run(mode: Mode, jobs: int, *, jobs_ahead: int, names_jobs: bool = False) -> Measured:
     """In an emulator of its own, so that one run's objects are not another's memory."""
     command = [sys.executable, str(ROOT / "bench" / "agent_aws.py"), *(["--jobs"] if names_jobs else [])]
@@ -72,8 +78,10 @@ def _run(mode: Mode, jobs: int, *, jobs_ahead: int, names_jobs: bool = False) ->
 
 
 def about() -> dict[str, Any]:
+    """bare_calls_cpu_ms_per_job: of boto3 alone, the part of `cpu_ms_per_job` that the machine's speed shows in."""
     return {
         "aws_delay_ms": [1000 * bound for bound in DELAY_S],
+        "bare_calls_cpu_ms_per_job": round(bare(), 2),
         "cpus": os.cpu_count(),
         "machine": platform.machine(),
         "python": platform.python_version(),

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import statistics
+import subprocess
 import tempfile
 import time
 import uuid
@@ -116,13 +117,29 @@ def measured(emulator: Emulator, mode: Mode, jobs: int, *, jobs_ahead: int) -> M
         )
 
 
+def bare_cpu_ms(emulator: Emulator, mode: Mode, jobs: int) -> float:
+    """Processor time of one job's calls to AWS, made by themselves (`agent_bare`)."""
+    place = _Place(emulator)
+    place.submit(mode, jobs)
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        done = subprocess.run(  # noqa: S603 - our own program
+            python_module("bench.agent_bare", place.queue_url, place.name, place.name, place.topic_arn),
+            env={**base_environment(Path(scratch)), **emulator.environment, "AWS_DEFAULT_REGION": emulator.region},
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    return float(done.stdout)
+
+
 class _Place:
     """Queue, table, bucket and topic of one run."""
 
     def __init__(self, emulator: Emulator) -> None:
         name = f"bench-{uuid.uuid4()}"
         self._emulator = emulator
-        self._name = name
+        self.name = name
         self._sqs, self._dynamodb = emulator.client("sqs"), emulator.client("dynamodb")
         self.queue_url = self._sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "60"})["QueueUrl"]
         self._dynamodb.create_table(
@@ -141,7 +158,7 @@ class _Place:
             some = [_message(mode, number) for number in range(first, min(first + 10, jobs))]
             records = [first_record(each, now_ms=each.created_at_ms, retention_days=1) for each in some]
             puts = [{"PutRequest": {"Item": _attributes(to_item(record))}} for record in records]
-            self._dynamodb.batch_write_item(RequestItems={self._name: puts})
+            self._dynamodb.batch_write_item(RequestItems={self.name: puts})
             entries = [{"Id": each.id, "MessageBody": encode_message(each).decode()} for each in some]
             self._sqs.send_message_batch(QueueUrl=self.queue_url, Entries=entries)
 
@@ -156,10 +173,10 @@ class _Place:
             "SD_RUNTIME_TYPE": mode.runtime.value,
             "SD_RUNTIME_URL": runtime_url,
             "SD_QUEUE_URL": self.queue_url,
-            "SD_JOBS_TABLE": self._name,
+            "SD_JOBS_TABLE": self.name,
             "SD_RESULTS_TOPIC_ARN": self.topic_arn,
-            "SD_OUTPUT_BUCKET": self._name,
-            "SD_INPUT_BUCKET": self._name,
+            "SD_OUTPUT_BUCKET": self.name,
+            "SD_INPUT_BUCKET": self.name,
             "SD_JOB_TIMEOUT_S": "600",
             "SD_VISIBILITY_S": "60",
             "SD_MAX_ATTEMPTS": "5",
@@ -178,7 +195,7 @@ class _Place:
             time.sleep(0.1)
 
     def check(self, jobs: int) -> None:
-        found = [page["Items"] for page in self._dynamodb.get_paginator("scan").paginate(TableName=self._name)]
+        found = [page["Items"] for page in self._dynamodb.get_paginator("scan").paginate(TableName=self.name)]
         ends = [item["status"]["S"] for items in found for item in items]
         assert ends == ["succeeded"] * jobs, ends
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]

@@ -7,8 +7,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from bench.agent import MODES, RESULTS, row
-from bench.agent_run import Measured, Mode, percentile
+from bench.agent_run import Measured, Mode, bare_cpu_ms, percentile
 from bench.agent_timeline import picture, rows
+from local.emulator import Emulator
 
 KEYS = {
     "busy_pct",
@@ -65,6 +66,19 @@ def test_the_picture_shows_each_job_from_receipt_to_record() -> None:
     drawn = ET.fromstring(picture(run, skipped=0))
     titles = [title.text for title in drawn.iter("{http://www.w3.org/2000/svg}title")]
     assert titles.count("running: 300 ms") == 2
+
+
+def test_the_bare_calls_are_made_for_every_job(emulator: Emulator) -> None:
+    s3 = emulator.client("s3")
+
+    def buckets() -> set[str]:
+        return {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+
+    before = buckets()
+    assert bare_cpu_ms(emulator, MODES[0], 3) > 0
+    [made] = buckets() - before
+    keys = [entry["Key"].rpartition("/")[2] for entry in s3.list_objects_v2(Bucket=made)["Contents"]]
+    assert sorted(keys) == ["a.png"] * 3 + ["result.json"] * 3
 
 
 @pytest.mark.skipif(not (RESULTS / "agent.json").exists(), reason="`make bench-agent` writes it")
