@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agent.edges.comfyui.sent import Picture, Sent
 from agent.ports import Artifact, unique_name
 
 _TYPES = {
@@ -63,26 +64,31 @@ class File:
 class _Found:
     node_id: str
     name: str
-    source: File | str
+    source: File | Picture | str
+
+    @property
+    def is_saved(self) -> bool:
+        return isinstance(self.source, Picture) or (isinstance(self.source, File) and self.source.type == "output")
 
 
-def artifacts(outputs: Mapping[str, Any], order: Sequence[str]) -> list[Artifact]:
+def artifacts(outputs: Mapping[str, Any], order: Sequence[str], sent: Sequence[Sent] = ()) -> list[Artifact]:
     """Saved files and texts; previews only when no file was saved. order: the graph's node ids.
 
     outputs: `{node id: {kind: [items]}}`, where items may be anything; empty when there is nothing to take.
+    sent: what came over the socket instead.
     """
-    found = list(_found(outputs, order))
-    saved = [item for item in found if isinstance(item.source, File) and item.source.type == "output"]
+    place = {node_id: index for index, node_id in enumerate(order)}
+    found = [*_found(outputs), *(_Found(each.node_id, each.name, each.picture) for each in sent)]
+    found.sort(key=lambda item: place.get(item.node_id, len(place)))
+    saved = [item for item in found if item.is_saved]
     texts = [item for item in found if isinstance(item.source, str)]
     previews = [item for item in found if isinstance(item.source, File) and item.source.type == "temp"]
     taken: set[str] = set()
     return [_artifact(item, taken) for item in (saved or previews) + texts]
 
 
-def _found(outputs: Mapping[str, Any], order: Sequence[str]) -> Iterator[_Found]:
-    place = {node_id: index for index, node_id in enumerate(order)}
-    for node_id in sorted(outputs, key=lambda node_id: place.get(node_id, len(place))):
-        kinds = outputs[node_id]
+def _found(outputs: Mapping[str, Any]) -> Iterator[_Found]:
+    for node_id, kinds in outputs.items():
         if not isinstance(kinds, dict):
             continue
         for kind, items in kinds.items():

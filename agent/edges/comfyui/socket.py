@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from websockets.client import ClientProtocol
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import PayloadTooBig, WebSocketException
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
@@ -19,8 +19,13 @@ from agent.neighbour import Neighbour
 
 _OPEN_TIMEOUT_S = 10.0
 _MAX_FRAME_BYTES = 4 * 1024 * 1024  # previews are about 65 kB; a larger frame ends the socket, not the job
+MAX_PICTURE_BYTES = 32 * 1024 * 1024  # while a whole picture may come: one of 3840x2160 is 25 MB at the very most
+_HELLO = b'{"type":"feature_flags","data":{"supports_preview_metadata":true}}'  # has to be the first frame
 _OF_MESSAGES = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 _READ_BYTES = 256 * 1024
+
+
+Show = Callable[[bytes | None], None]
 
 
 class Message(msgspec.Struct):
@@ -32,13 +37,14 @@ class Following:
     """One prompt's share of the socket. heard: set whenever the runtime should be asked about it.
 
     client_id: of the connection that the prompt's messages go to; without a connection nobody's, as what is sent
-    without an id goes in part to everybody.
+    without an id goes in part to everybody. show: gets the binary frames, None for one that was too large.
     """
 
-    def __init__(self, client_id: str, take: Callable[[Message], bool]) -> None:
+    def __init__(self, client_id: str, take: Callable[[Message], bool], show: Show | None) -> None:
         self.client_id = client_id
         self.heard = asyncio.Event()
         self.take = take
+        self.show = show
 
 
 class Socket:
@@ -53,7 +59,9 @@ class Socket:
         self._reconnect_s = reconnect_s
         self._followings: dict[str, Following] = {}
         self._parts: list[Frame] = []
+        self._protocol: ClientProtocol | None = None
         self._tried = asyncio.Event()
+        self._there = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
         self.client_id: str | None = None
 
@@ -63,14 +71,23 @@ class Socket:
             self._listening = asyncio.create_task(self._listen())
         await self._tried.wait()
 
+    async def there(self) -> None:
+        """Once it is open, however long that takes."""
+        await self._there.wait()
+
     @contextlib.contextmanager
-    def following(self, run_id: str, take: Callable[[Message], bool]) -> Iterator[Following]:
-        """take: gets each message about the prompt, and tells whether the prompt may have ended."""
-        following = self._followings[run_id] = Following(self.client_id or uuid.uuid4().hex, take)
+    def following(self, run_id: str, take: Callable[[Message], bool], show: Show | None = None) -> Iterator[Following]:
+        """take: gets each message about the prompt, and tells whether the prompt may have ended.
+
+        show: gets each picture, whichever prompt's it is; without it none as large as a result is taken.
+        """
+        following = self._followings[run_id] = Following(self.client_id or uuid.uuid4().hex, take, show)
+        self._limit()
         try:
             yield following
         finally:
             self._followings = {name: other for name, other in self._followings.items() if other is not following}
+            self._limit()
 
     def follow_also(self, prompt_id: str, following: Following) -> None:
         """Under the id that the runtime gave the prompt, where that is another."""
@@ -91,6 +108,7 @@ class Socket:
             with contextlib.suppress(OSError, WebSocketException, RuntimeLostError):
                 await self._connection(uuid.uuid4().hex)
             self.client_id = None
+            self._there.clear()
             self._tried.set()
             for following in self._followings.values():
                 following.heard.set()
@@ -100,7 +118,8 @@ class Socket:
         neighbour = self._neighbour
         uri = parse_uri(f"ws://{neighbour.host}:{neighbour.port}{neighbour.path}/ws?clientId={client_id}")
         self._parts.clear()
-        protocol = ClientProtocol(uri, max_size=_MAX_FRAME_BYTES)
+        self._protocol = protocol = ClientProtocol(uri, max_size=_MAX_FRAME_BYTES)
+        self._limit()
         with contextlib.closing(await neighbour.connected()) as connection:
             protocol.send_request(protocol.connect())
             async with asyncio.timeout(_OPEN_TIMEOUT_S):
@@ -108,10 +127,14 @@ class Socket:
                     await self._turn(protocol, connection)
             if protocol.state is not State.OPEN:
                 return
+            protocol.send_text(_HELLO)
             self.client_id = client_id
             self._tried.set()
+            self._there.set()
             while protocol.state is State.OPEN:
                 await self._turn(protocol, connection)
+            if isinstance(protocol.parser_exc, PayloadTooBig):
+                self._shown(None)
 
     async def _turn(self, protocol: ClientProtocol, connection: sockets.socket) -> None:
         """Sends what there is to send, then takes what there is to take. Raises: OSError, WebSocketException."""
@@ -128,7 +151,22 @@ class Socket:
                 if event.fin:
                     if self._parts[0].opcode is Opcode.TEXT:
                         self._told(b"".join(part.data for part in self._parts))
+                    elif self._takes_pictures:
+                        self._shown(b"".join(part.data for part in self._parts))
                     self._parts.clear()
+
+    @property
+    def _takes_pictures(self) -> bool:
+        return any(following.show for following in self._followings.values())
+
+    def _limit(self) -> None:
+        if self._protocol is not None:
+            self._protocol.max_message_size = MAX_PICTURE_BYTES if self._takes_pictures else _MAX_FRAME_BYTES
+
+    def _shown(self, frame: bytes | None) -> None:
+        for following in {id(each): each for each in self._followings.values()}.values():
+            if following.show is not None:
+                following.show(frame)
 
     def _told(self, text: bytes) -> None:
         """Never raises: any frame may come, and a picture is none of text."""
