@@ -5,10 +5,11 @@ import contextlib
 import json
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agent.edges.comfyui.graph import prepared, upload_name
+from agent.edges.comfyui.graph import folder_of, prepared, upload_name
 from agent.edges.comfyui.memory import memory_of
 from agent.edges.comfyui.outputs import File, artifacts
 from agent.edges.comfyui.progress import Tracker
@@ -97,19 +98,20 @@ class ComfyUI:
     async def run(self, work: Work, report: Report) -> Sequence[Artifact]:
         uploaded = await self._uploaded(work)
         work.notes.update(self._notes)
-        made = await self._ran(work.run_id, prepared(work.input, work.label, uploaded), report)
+        made = await self._ran(work, uploaded, report)
         if made is None:  # what only the socket had is gone with it; nothing keeps a picture that was sent
             run_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{work.run_id}/resent"))
-            made = await self._ran(run_id, prepared(work.input, f"{work.label}-resent", uploaded), report)
+            made = await self._ran(replace(work, run_id=run_id, label=f"{work.label}-resent"), uploaded, report)
         if made is None:
             raise RuntimeFaultError(f"The runtime's socket was lost twice, over which `{CLASS}` sends its pictures.")
         if made:
             return made
         raise NoOutputsError("The workflow ran and saved nothing: no output node wrote a file or a text.")
 
-    async def _ran(self, run_id: str, graph: Mapping[str, Any], report: Report) -> list[Artifact] | None:
+    async def _ran(self, work: Work, uploaded: Mapping[str, str], report: Report) -> list[Artifact] | None:
         """What the prompt made; None when pictures were sent and are lost."""
         await self._socket.opened()  # messages sent before the socket is there are never repeated
+        graph, run_id = prepared(work.input, work.label, uploaded), work.run_id
         tracker, receiver, prompt_id = Tracker(graph, report), Receiver(graph), run_id
         if receiver.is_wanted:
             await self._socket_is_there()
@@ -133,7 +135,7 @@ class ComfyUI:
             if receiver.is_wanted and not await self._is_all_sent(receiver, following):
                 receiver.pictures()
                 return None
-        return artifacts(outputs, list(graph), receiver.pictures())
+        return artifacts(outputs, list(graph), folder_of(work.label), receiver.pictures())
 
     async def read(self, artifact: Artifact) -> AsyncGenerator[bytes, None]:
         if isinstance(artifact.source, Picture):
