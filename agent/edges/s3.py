@@ -14,10 +14,12 @@ from agent.ports import NOTHING
 if TYPE_CHECKING:  # stubs only; the image does not carry them
     from mypy_boto3_s3 import S3Client
 
-# What is smaller goes in one call. Each part is in memory once, for its checksum and for botocore's retries.
+# What is smaller goes in one call. Each part is in memory once, for its checksum and for botocore's retries; all parts
+# of an object are one buffer in turn, as one that grows is moved again and again and leaves holes behind.
 PART_BYTES = 8 * 1024 * 1024
 _LARGE_BYTES = 2 * 1024 * 1024  # most pictures are below it
 _LARGE_AT_ONCE = 2  # what bounds the memory
+_WAITING_BYTES = 256 * 1024  # what one holds that may be large, while others are that take their time
 _CHUNK_BYTES = 256 * 1024
 # Without the right to list a bucket, S3 says 403 about a key that is not there.
 _NOT_THERE = frozenset({"403", "404", "AccessDenied", "NoSuchBucket", "NoSuchKey"})
@@ -42,13 +44,14 @@ class S3Files:
     async def put(
         self, key: str, chunks: AsyncIterator[bytes], content_type: str, metadata: Mapping[str, str] = NOTHING
     ) -> int:
-        part = bytearray()
-        if not await _filled(part, chunks, _LARGE_BYTES):
-            return await self._put_whole(key, part, content_type, metadata)
+        body = _Body(chunks)
+        if not await body.has(_WAITING_BYTES if self._large.locked() else _LARGE_BYTES):
+            return await self._put_whole(key, body.ahead, content_type, metadata)
         async with self._large:
-            if not await _filled(part, chunks, PART_BYTES):
+            part = bytearray(PART_BYTES)
+            if not await body.fills(part):
                 return await self._put_whole(key, part, content_type, metadata)
-            return await self._put_in_parts(key, part, chunks, content_type, metadata)
+            return await self._put_in_parts(key, part, body, content_type, metadata)
 
     async def _put_whole(self, key: str, body: bytearray, content_type: str, metadata: Mapping[str, str]) -> int:
         await call(
@@ -62,9 +65,9 @@ class S3Files:
         return len(body)
 
     async def _put_in_parts(
-        self, key: str, part: bytearray, chunks: AsyncIterator[bytes], content_type: str, metadata: Mapping[str, str]
+        self, key: str, part: bytearray, body: "_Body", content_type: str, metadata: Mapping[str, str]
     ) -> int:
-        """part: what was read so far."""
+        """part: the first one."""
         made = await call(
             self._client.create_multipart_upload,
             Bucket=self._bucket,
@@ -76,8 +79,7 @@ class S3Files:
         try:
             while part:
                 await upload.add(part)
-                part = bytearray()
-                await _filled(part, chunks, PART_BYTES)
+                await body.fills(part)
             await upload.complete()
         except BaseException:
             # Parts of an upload that was left open are paid for, and in no listing.
@@ -132,14 +134,33 @@ class _Upload:
         await call(self._client.abort_multipart_upload, Bucket=self._bucket, Key=self._key, UploadId=self._id)
 
 
-async def _filled(part: bytearray, chunks: AsyncIterator[bytes], size_bytes: int) -> bool:
-    """Whether there was as much; then there may be more."""
-    while len(part) < size_bytes:
-        try:
-            part += await anext(chunks)
-        except StopAsyncIteration:
-            return False
-    return True
+class _Body:
+    """An object as it comes in. ahead: what has come and is in no part."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+        self.ahead = bytearray()
+
+    async def has(self, size_bytes: int) -> bool:
+        """Whether there is as much; then there may be more."""
+        while len(self.ahead) < size_bytes:
+            try:
+                self.ahead += await anext(self._chunks)
+            except StopAsyncIteration:
+                return False
+        return True
+
+    async def fills(self, part: bytearray) -> bool:
+        """Whether there is as much as it is long; else there is no more, and it is as long as what was left."""
+        at = 0
+        while at < len(part) and await self.has(1):
+            taken = self.ahead[: len(part) - at]
+            part[at : at + len(taken)] = taken
+            del self.ahead[: len(taken)]
+            at += len(taken)
+        is_full = at == len(part)
+        del part[at:]
+        return is_full
 
 
 def _refuse_above(max_bytes: int, size_bytes: int) -> None:
