@@ -90,10 +90,12 @@ def clients(region: str, endpoint_url: str | None) -> Clients:
     )
     # An emulator has one name for all buckets, so the bucket's name goes into the path there.
     for_s3 = config.merge(BotoConfig(signature_version="s3v4", s3={"addressing_style": "path"}))
+    # TLS and a checksum guard what is sent; a signature of the whole body would be worked out besides.
+    for_aws_s3 = config.merge(BotoConfig(s3={"payload_signing_enabled": False}))
     try:
         return Clients(
             sqs=session.client("sqs", config=config, endpoint_url=endpoint_url),
-            s3=session.client("s3", config=for_s3 if endpoint_url else config, endpoint_url=endpoint_url),
+            s3=session.client("s3", config=for_s3 if endpoint_url else for_aws_s3, endpoint_url=endpoint_url),
             sns=session.client("sns", config=config, endpoint_url=endpoint_url),
             dynamodb=session.client("dynamodb", config=config, endpoint_url=endpoint_url),
         )

@@ -1,10 +1,12 @@
 """The buckets: input files out, outputs in."""
 
 import asyncio
+import base64
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+import zlib
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent.aws import call, error_code, translated
 from agent.boto import BotoCoreError, ClientError
@@ -13,6 +15,7 @@ from agent.ports import NOTHING
 
 if TYPE_CHECKING:  # stubs only; the image does not carry them
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
 # What is smaller goes in one call. Each part is in memory once, for its checksum and for botocore's retries; all parts
 # of an object are one buffer in turn, as one that grows is moved again and again and leaves holes behind.
@@ -55,10 +58,11 @@ class S3Files:
 
     async def _put_whole(self, key: str, body: bytearray, content_type: str, metadata: Mapping[str, str]) -> int:
         await call(
+            _sent,
             self._client.put_object,
+            body,
             Bucket=self._bucket,
             Key=key,
-            Body=body,  # type: ignore[arg-type] # boto3 takes it, its stubs do not know
             ContentType=content_type,
             Metadata=dict(metadata),
         )
@@ -74,6 +78,7 @@ class S3Files:
             Key=key,
             ContentType=content_type,
             Metadata=dict(metadata),
+            ChecksumAlgorithm="CRC32",
         )
         upload = _Upload(self._client, self._bucket, key, made["UploadId"])
         try:
@@ -106,19 +111,21 @@ class _Upload:
         self._bucket = bucket
         self._key = key
         self._id = upload_id
-        self._tags: list[str] = []
+        self._parts: list[CompletedPartTypeDef] = []
         self.size_bytes = 0
 
     async def add(self, part: bytearray) -> None:
-        answer = await call(
+        number = len(self._parts) + 1
+        answer, checksum = await call(
+            _sent,
             self._client.upload_part,
+            part,
             Bucket=self._bucket,
             Key=self._key,
             UploadId=self._id,
-            PartNumber=len(self._tags) + 1,
-            Body=part,  # type: ignore[arg-type] # likewise
+            PartNumber=number,
         )
-        self._tags.append(answer["ETag"])
+        self._parts.append({"ETag": answer["ETag"], "PartNumber": number, "ChecksumCRC32": checksum})
         self.size_bytes += len(part)
 
     async def complete(self) -> None:
@@ -127,11 +134,20 @@ class _Upload:
             Bucket=self._bucket,
             Key=self._key,
             UploadId=self._id,
-            MultipartUpload={"Parts": [{"ETag": tag, "PartNumber": i} for i, tag in enumerate(self._tags, start=1)]},
+            MultipartUpload={"Parts": self._parts},
         )
 
     async def abort(self) -> None:
         await call(self._client.abort_multipart_upload, Bucket=self._bucket, Key=self._key, UploadId=self._id)
+
+
+def _sent(method: Callable[..., Any], body: bytearray, **named: Any) -> tuple[Any, str]:
+    """The call's answer, and the checksum that S3 compared.
+
+    Over TLS botocore would else copy the body into a stream, as its own checksum comes behind what it is of.
+    """
+    checksum = base64.b64encode(zlib.crc32(body).to_bytes(4)).decode()
+    return method(Body=body, ChecksumCRC32=checksum, **named), checksum
 
 
 class _Body:

@@ -1,10 +1,17 @@
 """What of large outputs is in memory while they pass to S3."""
 
 import asyncio
+import base64
 import tracemalloc
+import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
+
+from agent.aws import clients
 from agent.edges.s3 import PART_BYTES, S3Files
 from tests.agent.scenario import in_loop
 
@@ -81,3 +88,67 @@ async def test_a_small_file_passes_by_large_ones_that_take_their_time() -> None:
     assert "small" in bucket.sizes
     bucket.open.set()
     await asyncio.gather(*large)
+
+
+class Wire:
+    """What botocore would send to AWS itself, over TLS: headers, and the body as the object that it is."""
+
+    def __init__(self, client: Any) -> None:
+        self.sent: list[tuple[str, dict[str, str], Any]] = []
+        client.meta.events.register("before-send.s3", self._send)
+
+    def _send(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+        headers = {
+            name.lower(): value.decode() if isinstance(value, bytes) else str(value)
+            for name, value in request.headers.items()
+        }
+        self.sent.append((request.url, headers, request.body))
+        answer = b"<Made><UploadId>1</UploadId></Made>" if request.url.endswith("uploads") else b""
+        return AWSResponse(request.url, 200, HTTPHeaders.from_dict({"ETag": "tag"}), Raw(answer))
+
+
+class Raw:
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self, *_: Any, **__: Any) -> Any:
+        return iter([self._content])
+
+
+@pytest.fixture
+def wire_and_files(monkeypatch: pytest.MonkeyPatch) -> tuple[Wire, S3Files]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "not-a-secret")
+    client = clients("us-west-2", None).s3
+    return Wire(client), S3Files(client, "outputs")
+
+
+def checksum(size_bytes: int) -> str:
+    return base64.b64encode(zlib.crc32(bytes(size_bytes)).to_bytes(4)).decode()
+
+
+def test_over_tls_a_picture_goes_as_the_bytes_that_it_is_with_its_checksum(
+    wire_and_files: tuple[Wire, S3Files],
+) -> None:
+    wire, store = wire_and_files
+    asyncio.run(store.put("a.png", video(1), "image/png", {"job-id": "1"}))
+    [(url, headers, body)] = wire.sent
+    assert url.startswith("https://")
+    assert (type(body), len(body)) == (bytearray, MIB), "a stream around it would hold it a second time"
+    assert headers["x-amz-checksum-crc32"] == checksum(MIB)
+    assert "transfer-encoding" not in headers
+    assert headers["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD", "TLS and the checksum say as much"
+
+
+def test_the_parts_of_a_large_file_and_its_whole_name_one_kind_of_checksum(
+    wire_and_files: tuple[Wire, S3Files],
+) -> None:
+    """S3 refuses a part whose kind of checksum the upload was not created with, and a whole that leaves one out."""
+    wire, store = wire_and_files
+    asyncio.run(store.put("a.mp4", video(VIDEO_MIB), "video/mp4"))
+    (_, created, _), *parts, (_, _, whole) = wire.sent
+    expected = [checksum(size) for size in (PART_BYTES, PART_BYTES, 4 * MIB)]
+    assert created["x-amz-checksum-algorithm"] == "CRC32"
+    assert [headers["x-amz-checksum-crc32"] for _, headers, _ in parts] == expected
+    assert {type(body) for _, _, body in parts} == {bytearray}
+    assert [mark.partition(b"<")[0].decode() for mark in whole.split(b"<ChecksumCRC32>")[1:]] == expected
