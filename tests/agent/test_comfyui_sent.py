@@ -154,6 +154,18 @@ async def test_a_picture_too_large_for_the_socket_fails_the_job_in_a_sentence() 
         await delivered(Script(entry=NOTHING, after=3, frames=frames))
 
 
+def test_pictures_lie_on_disk_for_as_long_as_they_are_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    receiver = Receiver(SENDING)
+    receiver.hear(Message("executing", {"node": "7"}))
+    receiver.take(plain(b"pixels"), IDS)
+    [one] = receiver.pictures()
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"pixels"]
+    assert b"".join(one.picture.chunks()) == b"pixels"
+    del receiver, one
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_pictures_are_bounded_together() -> None:
     receiver = Receiver(SENDING, max_bytes=6)
     receiver.hear(Message("executing", {"node": "7"}))

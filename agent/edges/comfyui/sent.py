@@ -28,20 +28,19 @@ _CHUNK_BYTES = 256 * 1024
 
 
 class Picture:
-    """Bytes in a file without a name, for as long as somebody refers to it. Raises: OSError."""
+    """Bytes on disk, for as long as somebody refers to it. Raises: OSError."""
 
     def __init__(self, content: memoryview) -> None:
-        self._file, path = tempfile.mkstemp(prefix="sd-async-")
-        weakref.finalize(self, os.close, self._file)
-        Path(path).unlink()
-        while content:
-            content = content[os.write(self._file, content) :]
+        file, path = tempfile.mkstemp(prefix="sd-async-")
+        self._path = Path(path)
+        weakref.finalize(self, self._path.unlink, missing_ok=True)
+        with os.fdopen(file, "wb") as target:
+            target.write(content)
 
     def chunks(self) -> Iterator[bytes]:
-        at = 0
-        while chunk := os.pread(self._file, _CHUNK_BYTES, at):
-            at += len(chunk)
-            yield chunk
+        with self._path.open("rb") as source:
+            while chunk := source.read(_CHUNK_BYTES):
+                yield chunk
 
 
 @dataclass(frozen=True, slots=True)
