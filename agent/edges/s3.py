@@ -61,6 +61,7 @@ class S3Files:
             _sent,
             self._client.put_object,
             body,
+            _known_checksum(metadata),
             Bucket=self._bucket,
             Key=key,
             ContentType=content_type,
@@ -116,16 +117,17 @@ class _Upload:
 
     async def add(self, part: bytearray) -> None:
         number = len(self._parts) + 1
-        answer, checksum = await call(
+        answer, checksums = await call(
             _sent,
             self._client.upload_part,
             part,
+            {},
             Bucket=self._bucket,
             Key=self._key,
             UploadId=self._id,
             PartNumber=number,
         )
-        self._parts.append({"ETag": answer["ETag"], "PartNumber": number, "ChecksumCRC32": checksum})
+        self._parts.append({"ETag": answer["ETag"], "PartNumber": number, "ChecksumCRC32": checksums["ChecksumCRC32"]})
         self.size_bytes += len(part)
 
     async def complete(self) -> None:
@@ -141,13 +143,21 @@ class _Upload:
         await call(self._client.abort_multipart_upload, Bucket=self._bucket, Key=self._key, UploadId=self._id)
 
 
-def _sent(method: Callable[..., Any], body: bytearray, **named: Any) -> tuple[Any, str]:
-    """The call's answer, and the checksum that S3 compared.
+def _sent(
+    method: Callable[..., Any], body: bytearray, known: Mapping[str, str], **named: Any
+) -> tuple[Any, Mapping[str, str]]:
+    """The call's answer, and the checksum that S3 compares: what is known of the body, else its CRC32.
 
     Over TLS botocore would else copy the body into a stream, as its own checksum comes behind what it is of.
     """
-    checksum = base64.b64encode(zlib.crc32(body).to_bytes(4)).decode()
-    return method(Body=body, ChecksumCRC32=checksum, **named), checksum
+    checksums = known or {"ChecksumCRC32": base64.b64encode(zlib.crc32(body).to_bytes(4)).decode()}
+    return method(Body=body, **checksums, **named), checksums
+
+
+def _known_checksum(metadata: Mapping[str, str]) -> Mapping[str, str]:
+    """What was worked out while the body came in, of an object that is sent whole."""
+    digest = metadata.get("sha256")
+    return {"ChecksumSHA256": base64.b64encode(bytes.fromhex(digest)).decode()} if digest else {}
 
 
 class _Body:

@@ -1,5 +1,6 @@
 """One suite over the fake buckets and S3, and one over the fake topic and SNS."""
 
+import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from agent.edges.s3 import S3Files
 from agent.errors import BadFileError
 from tests.agent.ports import FilesUnderTest, TopicUnderTest
 from tests.agent.scenario import in_loop
+
+DIGEST = hashlib.sha256(b"12").hexdigest()
 
 
 async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
@@ -50,10 +53,10 @@ async def test_metadata_are_stored_with_what_the_chunks_have_added_to_them(files
 
     async def told() -> AsyncIterator[bytes]:
         yield b"12"
-        metadata["sha256"] = "abc"
+        metadata["sha256"] = DIGEST
 
     await files.port.put("x/1/a.png", told(), "image/png", metadata)
-    assert files.metadata("x/1/a.png") == {"job-id": "j", "node-id": "%D1%83 9:1", "sha256": "abc"}
+    assert files.metadata("x/1/a.png") == {"job-id": "j", "node-id": "%D1%83 9:1", "sha256": DIGEST}
 
 
 @in_loop

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator
@@ -138,6 +139,15 @@ def test_over_tls_a_picture_goes_as_the_bytes_that_it_is_with_its_checksum(
     assert headers["x-amz-checksum-crc32"] == checksum(MIB)
     assert "transfer-encoding" not in headers
     assert headers["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD", "TLS and the checksum say as much"
+
+
+def test_a_digest_that_is_known_already_is_the_checksum(wire_and_files: tuple[Wire, S3Files]) -> None:
+    wire, store = wire_and_files
+    digest = hashlib.sha256(bytes(MIB))
+    asyncio.run(store.put("a.png", video(1), "image/png", {"sha256": digest.hexdigest()}))
+    [(_, headers, _)] = wire.sent
+    assert headers["x-amz-checksum-sha256"] == base64.b64encode(digest.digest()).decode()
+    assert "x-amz-checksum-crc32" not in headers
 
 
 def test_the_parts_of_a_large_file_and_its_whole_name_one_kind_of_checksum(
