@@ -24,7 +24,8 @@ class Config:
     output_folder: the runtime's own, where it is shared with the agent.
     jobs_ahead: messages taken while another job runs, at most; 0 for one job after the other.
     hung_after_s: silence of a running job after which it is given up; 0 for never. least_free_mib: memory of the host
-    below which the runtime is started anew between jobs; 0 for never.
+    below which the runtime is started anew between jobs; 0 for never. runtime_wait_s: for one that does not answer, or
+    does not let go of a job; a restarted ComfyUI is ready in 5 s, custom nodes and a cold disk take minutes.
     metrics: `prometheus` serves them, `emf` writes them into the closing lines. otlp_endpoint: None for no traces.
     """
 
@@ -53,6 +54,7 @@ class Config:
     region: str
     endpoint_url: str | None
     hung_after_s: int = 900
+    runtime_wait_s: int = 300
     least_free_mib: int = 0
     log_format: str = "json"
     metrics: str = "prometheus"
@@ -92,6 +94,7 @@ def load(environment: Mapping[str, str]) -> Config:
         "grace_period_s": read.whole("SD_GRACE_PERIOD_S", 1, MAX_TIMEOUT_S + 600),
         "jobs_ahead": read.whole("SD_JOBS_AHEAD", 0, 32, default=16),
         "hung_after_s": read.whole("SD_HUNG_AFTER_S", 0, MAX_TIMEOUT_S, default=900),
+        "runtime_wait_s": read.whole("SD_RUNTIME_WAIT_S", 1, 7200, default=300),
         "least_free_mib": read.whole("SD_LEAST_FREE_MIB", 0, 1024 * 1024, default=0),
         "retention_days": read.whole("SD_RETENTION_DAYS", 1, 3650),
         "health_port": read.whole("SD_HEALTH_PORT", 1, 65535, default=8081),

@@ -172,8 +172,8 @@ class Files(Source, Protocol):
     ) -> int:
         """Bytes stored in the output bucket.
 
-        metadata: of the object, in ASCII; looked at after `chunks` where the object is sent whole, so that these may
-        still add to it. Raises: TransientError, FatalError, whatever `chunks` raises.
+        metadata: of the object, in ASCII, `sha256` its digest in hexadecimal; looked at after `chunks` where the object
+        is sent whole, so that these may still add to it. Raises: TransientError, FatalError, whatever `chunks` raises.
         """
 
 

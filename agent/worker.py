@@ -254,10 +254,11 @@ class Worker:
 
     async def _await_runtime(self) -> None:
         """Raises: RuntimeGoneError after the limit."""
-        deadline_s = self._ports.clock.monotonic_s() + limits.RUNTIME_WAIT_S
+        wait_s = self._config.runtime_wait_s
+        deadline_s = self._ports.clock.monotonic_s() + wait_s
         while not await self._ports.backend.ready():
             if self._ports.clock.monotonic_s() >= deadline_s:
-                raise RuntimeGoneError(f"The runtime was not ready within {limits.RUNTIME_WAIT_S} s.")
+                raise RuntimeGoneError(f"The runtime was not ready within {wait_s} s.")
             await self._ports.clock.sleep(_READY_POLL_S)
 
     async def _asked_to_stop(self) -> Never:

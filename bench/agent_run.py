@@ -34,6 +34,9 @@ GRAPH: Mapping[str, Any] = {
 }
 A1111: Mapping[str, Any] = {"prompt": "a fox in the snow", "steps": 20, "width": 1024, "height": 1024}
 _STARTED_S = 30.0
+_IDLE_S = 1.0  # after the last job: by then the agent is in a long poll
+_LEAVES_WITHIN_S = 60.0
+_LOOK_S = 0.005
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +55,17 @@ class Mode:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What one run showed. spans: job, begin and end at the runtime. calls: to AWS, as `agent_aws` tells them."""
+    """What one run showed. spans: job, begin and end at the runtime. calls: to AWS, as `agent_aws` tells them.
+
+    idle_sigterm_s: from SIGTERM to the end of the process, when it waited for a message and nothing else.
+    """
 
     spans: Sequence[tuple[str, float, float]]
     calls: Sequence[tuple[str, float, float, list[str]]]
     started_s: float
     cpu_s: float
     rss_mb: float
+    idle_sigterm_s: float
 
     @property
     def busy_pct(self) -> float:
@@ -104,6 +111,7 @@ def measured(emulator: Emulator, mode: Mode, jobs: int, *, jobs_ahead: int) -> M
         try:
             place.wait_until_done(agent, jobs, 20 + jobs * (mode.run_s + 1))
             rss_mb, cpu_s = _peak_mb(agent.pid), _cpu_s(agent.pid)
+            idle_sigterm_s = _left_after_s(agent)
         finally:
             agent.stop()
         place.check(jobs)
@@ -114,6 +122,7 @@ def measured(emulator: Emulator, mode: Mode, jobs: int, *, jobs_ahead: int) -> M
             started_s=started_s,
             cpu_s=cpu_s,
             rss_mb=rss_mb,
+            idle_sigterm_s=idle_sigterm_s,
         )
 
 
@@ -251,6 +260,19 @@ def _runtime(mode: Mode, scratch: Path) -> Iterator[str]:
 def _calls(emulator: Emulator) -> list[Any]:
     answer: list[Any] = httpx.get(f"{emulator.endpoint}{agent_aws.PATH}", trust_env=False).json()
     return answer
+
+
+def _left_after_s(agent: Child) -> float:
+    """Seconds that an agent without a job takes to end after SIGTERM. Raises: RuntimeError when it ends otherwise."""
+    time.sleep(_IDLE_S)
+    began_s = time.monotonic()
+    agent.terminate()
+    while agent.exit_code() is None and time.monotonic() < began_s + _LEAVES_WITHIN_S:
+        time.sleep(_LOOK_S)
+    took_s = time.monotonic() - began_s
+    if agent.exit_code() != 0:
+        raise RuntimeError(f"The agent did not leave with 0 after SIGTERM:\n{agent.last_lines(30)}")
+    return took_s
 
 
 def _cpu_s(pid: int) -> float:

@@ -9,7 +9,6 @@ MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 # A record ends at 400 KB (DynamoDB, "Item size"); what it holds beside its outputs stays below 32 KB.
 MAX_OUTPUTS_BYTES = 256 * 1024
 OUTPUT_FIELDS_BYTES = 120  # of one output, beside its name and key: attribute names, type, size, node
-RUNTIME_WAIT_S = 300  # a restarted ComfyUI is ready in 5 s; custom nodes and a cold disk take minutes
 
 MAX_HIDDEN_S = 12 * 60 * 60  # SQS ends a message's visibility so long after its receipt, whatever was extended
 _HOLD_MARGIN_S = 120  # between the end of a job and that of its message: recorded, announced, deleted, with retries

@@ -62,6 +62,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     input: the runtime's own body, a ComfyUI API-format workflow or an A1111 payload.
     files: name -> `https://...` or `s3://bucket/key`; the name stands in `input` where the file goes.
+    timeout_seconds: of one attempt at the runtime, from its turn on; waiting, fetching and storing do not count.
     """
 
     runtime: str

@@ -18,7 +18,7 @@ async def backend_of(script: Script) -> AsyncIterator[ComfyUI]:
 
 
 def client(url: str) -> ComfyUI:
-    return ComfyUI(url, "comfy-0", poll_s=0.01, reconnect_s=0.01)
+    return ComfyUI(url, "comfy-0", poll_s=0.01, reconnect_s=0.01, socket_wait_s=0.5)
 
 
 async def made_by(script: Script, work: Work = WORK) -> list[Artifact]:

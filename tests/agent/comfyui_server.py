@@ -28,7 +28,9 @@ class Script:
     """What it answers, and what it was asked.
 
     entry: the prompt's history, given `after` as many questions. refusal: status, body and content type for /prompt.
-    frames: sent to the prompt's own socket, late_frames once the history was asked in vain. view: status and bytes.
+    frames: sent to the prompt's own socket, late_frames once the history was asked in vain, tardy_frames when it has
+    been told. drops_socket: after the frames of so many prompts. view: status and bytes.
+    texts: what clients said over their sockets.
     """
 
     entry: Json = field(default_factory=lambda: PICTURE)
@@ -36,7 +38,8 @@ class Script:
     refusal: tuple[int, Any] | None = None
     frames: list[Json | bytes] = field(default_factory=list)
     late_frames: list[Json] = field(default_factory=list)
-    drops_socket: bool = False
+    tardy_frames: list[Json | bytes] = field(default_factory=list)
+    drops_socket: int = 0
     has_socket: bool = True
     socket_delay_s: float = 0.0
     forgets: bool = False
@@ -49,6 +52,7 @@ class Script:
     prompts: list[Json] = field(default_factory=list)
     sockets: list[str] = field(default_factory=list)
     sockets_at_prompt: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
     posts: list[tuple[str, Json]] = field(default_factory=list)
     uploads: dict[str, bytes] = field(default_factory=dict)
     questions: int = 0
@@ -60,6 +64,7 @@ class Server:
     def __init__(self, script: Script) -> None:
         self._script = script
         self._open: dict[str, web.WebSocketResponse] = {}
+        self._tardy: asyncio.Task[None] | None = None
         self.url = ""
 
     def app(self) -> web.Application:
@@ -91,6 +96,7 @@ class Server:
         self._open[name] = socket
         async for message in socket:
             assert message.type is WSMsgType.TEXT
+            self._script.texts.append(message.data)
         return socket
 
     async def _prompt(self, request: web.Request) -> web.Response:
@@ -100,8 +106,9 @@ class Server:
         socket = self._open.get(body["client_id"])
         for frame in self._script.frames if socket else ():
             assert socket is not None
-            await (socket.send_bytes(frame) if isinstance(frame, bytes) else socket.send_json(frame))
+            await _send(socket, frame)
         if socket and self._script.drops_socket:
+            self._script.drops_socket -= 1
             await socket.close()
         if self._script.refusal is None:
             return web.json_response({"prompt_id": body["prompt_id"], "number": 1, "node_errors": {}})
@@ -122,7 +129,14 @@ class Server:
             for frame in self._script.late_frames:
                 await self._open[self._script.prompts[-1]["client_id"]].send_json(frame)
             return web.json_response({})
+        if self._script.tardy_frames:
+            self._tardy = asyncio.create_task(self._send_tardy())
         return web.json_response({request.match_info["id"]: self._script.entry})
+
+    async def _send_tardy(self) -> None:
+        await asyncio.sleep(0.1)  # long enough for the history to be read
+        for frame in self._script.tardy_frames:
+            await _send(self._open[self._script.prompts[-1]["client_id"]], frame)
 
     async def _queue(self, _: web.Request) -> web.Response:
         running = list(self._script.queue_running)
@@ -158,6 +172,11 @@ class Server:
     async def close_sockets(self) -> None:
         for socket in self._open.values():
             await socket.close()
+
+
+async def _send(socket: web.WebSocketResponse, frame: Json | bytes) -> None:
+    with contextlib.suppress(ConnectionError):  # as ComfyUI, which goes on without a client that has left
+        await (socket.send_bytes(frame) if isinstance(frame, bytes) else socket.send_json(frame))
 
 
 @contextlib.asynccontextmanager

@@ -146,7 +146,7 @@ async def test_progress_comes_from_the_socket() -> None:
 
 @in_loop
 async def test_a_lost_socket_is_made_anew_under_another_id_and_the_history_decides() -> None:
-    script = Script(after=20, drops_socket=True)
+    script = Script(after=20, drops_socket=1)
     [artifact] = await made_by(script)
     assert artifact.name == "fox_00001_.png"
     assert len(script.sockets) >= 2

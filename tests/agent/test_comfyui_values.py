@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.edges.comfyui.graph import prepared, upload_name
-from agent.edges.comfyui.outputs import artifacts
+from agent.edges.comfyui.graph import folder_of, prepared, upload_name
+from agent.edges.comfyui.outputs import File, artifacts
 from agent.edges.comfyui.progress import Tracker
 from agent.edges.comfyui.replies import check_accepted, outputs_of
 from agent.edges.comfyui.socket import Socket
@@ -90,6 +90,8 @@ def item(filename: str, kind: str = "output", subfolder: str = "") -> dict[str, 
     return {"filename": filename, "subfolder": subfolder, "type": kind}
 
 
+FOLDER = folder_of("j-1")
+UUID = "0123456789abcdef" * 2
 OUTPUTS: dict[str, Any] = {
     "20": {"text": ["one", "two"]},
     "11": {"images": [item("a.mp4")], "animated": [True]},
@@ -102,7 +104,7 @@ OUTPUTS: dict[str, Any] = {
 
 
 def test_every_kind_is_taken_in_the_graphs_order_under_names_of_its_own() -> None:
-    found = artifacts(OUTPUTS, ["9", "11", "12", "13", "14", "15", "20"])
+    found = artifacts(OUTPUTS, ["9", "11", "12", "13", "14", "15", "20"], FOLDER)
     assert [(one.name, one.type, one.node_id) for one in found] == [
         ("fox_00001_.png", "image", "9"),
         ("a.mp4", "video", "11"),
@@ -119,12 +121,59 @@ def test_every_kind_is_taken_in_the_graphs_order_under_names_of_its_own() -> Non
 
 def test_previews_are_taken_only_when_no_file_was_saved() -> None:
     previews = {"1": {"images": [item("t.png", "temp")]}, "2": {"text": ["words"]}}
-    assert [one.name for one in artifacts(previews, [])] == ["t.png", "text_2.txt"]
+    assert [one.name for one in artifacts(previews, [], FOLDER)] == ["t.png", "text_2.txt"]
 
 
 def test_a_name_with_folders_in_it_is_only_its_last_part() -> None:
-    [one] = artifacts({"1": {"images": [item("../../etc/passwd")]}}, [])
+    [one] = artifacts({"1": {"images": [item("../../etc/passwd")]}}, [], FOLDER)
     assert one.name == "passwd"
+
+
+def test_a_mesh_that_was_saved_and_is_shown_as_well_is_delivered_once() -> None:
+    """SaveGLB tells its file under `3d`; Preview3D and Preview3DAnimation name the same one."""
+    saved = item("ComfyUI_00001_.glb", subfolder=f"{FOLDER}/mesh")
+    name = f"{FOLDER}/mesh/ComfyUI_00001_.glb"
+    outputs = {"5": {"3d": [saved]}, "6": {"result": [name, None]}, "7": {"result": [name, {"position": 1}, None]}}
+    [one] = artifacts(outputs, ["5", "6", "7"], FOLDER)
+    assert (one.name, one.type, one.content_type, one.node_id) == (
+        "ComfyUI_00001_.glb",
+        "3d",
+        "model/gltf-binary",
+        "5",
+    )
+
+
+@pytest.mark.parametrize(
+    ("named", "source"),
+    [
+        (f"{FOLDER}/3D/Hy3D_00001_.glb", File("Hy3D_00001_.glb", f"{FOLDER}/3D", "output")),
+        (f"{FOLDER}\\3D\\Hy3D_00001_.glb", File("Hy3D_00001_.glb", f"{FOLDER}/3D", "output")),
+        (f"{FOLDER}/a.obj", File("a.obj", FOLDER, "output")),
+        (f"preview3d_{UUID}.glb", File(f"preview3d_{UUID}.glb", "", "output")),
+        ("mesh/ComfyUI_00001_.glb", None),
+        ("sd-async/j-2/mesh.glb", None),
+        ("sd-async/j-11/mesh.glb", None),
+        (f"{FOLDER}/../j-2/mesh.glb", None),
+        (f"{FOLDER}\\..\\j-2\\mesh.glb", None),
+        (f"{FOLDER}/", None),
+        (f"/{FOLDER}/mesh.glb", None),
+        (f"x/preview3d_{UUID}.glb", None),
+        (f"preview3d_{UUID[1:]}.glb", None),
+        (f"preview3d_{UUID}.glb/..", None),
+        ("", None),
+    ],
+)
+def test_a_mesh_that_only_a_viewer_names_is_delivered_where_it_can_be_nobody_elses(
+    named: str, source: File | None
+) -> None:
+    found = artifacts({"6": {"result": [named, None]}, "7": {"other": [named]}}, ["6", "7"], FOLDER)
+    assert [one.source for one in found] == ([source] if source else [])
+
+
+def test_what_a_viewer_wrote_itself_is_a_preview() -> None:
+    shown = {"6": {"result": [f"preview3d_{UUID}.glb", None]}}
+    assert [one.name for one in artifacts({"5": {"3d": [item("m.glb")]}} | shown, [], FOLDER)] == ["m.glb"]
+    assert [one.name for one in artifacts(shown, [], FOLDER)] == [f"preview3d_{UUID}.glb"]
 
 
 def progress_of(*messages: dict[str, Any], graph: dict[str, Any] | None = None) -> list[Progress]:
@@ -246,7 +295,7 @@ def test_any_message_is_survived(kind: str, data: Any) -> None:
 
 @given(st.dictionaries(st.text(max_size=3), st.dictionaries(st.text(max_size=3), JSON, max_size=3), max_size=3))
 def test_any_outputs_are_survived(outputs: Any) -> None:
-    names = [one.name for one in artifacts(outputs, list(outputs))]
+    names = [one.name for one in artifacts(outputs, list(outputs), FOLDER)]
     assert len(set(names)) == len(names)
 
 

@@ -50,6 +50,12 @@ def test_what_has_a_default_may_be_left_out() -> None:
     assert config.runtime_url == "http://127.0.0.1:8188"
 
 
+def test_a_runtime_is_waited_for_as_long_as_is_asked() -> None:
+    assert load(GOOD).runtime_wait_s == 300
+    assert load(GOOD | {"SD_RUNTIME_WAIT_S": "1"}).runtime_wait_s == 1
+    assert problems(SD_RUNTIME_WAIT_S="0")[0].startswith("SD_RUNTIME_WAIT_S")
+
+
 def test_the_input_bucket_is_always_among_the_buckets_of_files() -> None:
     assert load(GOOD | {"SD_FILE_BUCKETS": "team-a, team-b,"}).file_buckets == {"inputs", "team-a", "team-b"}
 

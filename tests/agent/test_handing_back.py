@@ -3,7 +3,6 @@
 import uuid
 from dataclasses import replace
 
-from agent.core.limits import RUNTIME_WAIT_S
 from agent.errors import RuntimeLostError
 from sd_async.contract.states import Status
 from tests.agent.crowd import CountingQueue, SlowFiles, statuses, submitted
@@ -161,7 +160,7 @@ async def test_a_runtime_that_is_down_when_a_message_comes_costs_no_attempt() ->
     await scene.clock.advance(3)
     scene.backend.is_up = False
     [job_id] = await submitted(scene, 1)
-    await scene.clock.advance(RUNTIME_WAIT_S / 2)
+    await scene.clock.advance(CONFIG.runtime_wait_s / 2)
     assert (scene.job(job_id).status, scene.job(job_id).attempt) == (Status.QUEUED, 0)
     assert scene.queue.visible_in_s() == [0]
     await ended([agent])

@@ -10,7 +10,7 @@ import pytest
 
 from agent.core.limits import MAX_HIDDEN_S, hidden_s, hold_s
 from agent.core.plan import worn_out
-from agent.errors import AwsUnavailableError
+from agent.errors import AwsUnavailableError, OutOfMemoryError, RuntimeFaultError
 from agent.ports import Delivery
 from sd_async.contract.adoption import first_record
 from sd_async.contract.states import Status
@@ -151,6 +151,56 @@ async def test_each_attempt_has_the_whole_timeout() -> None:
     agent = scene.agent()
     await scene.clock.advance(60)
     assert (scene.job().status, scene.job().attempt) == (Status.SUCCEEDED, 2)
+    await ended([agent])
+
+
+@in_loop
+async def test_the_timeout_of_any_attempt_is_the_jobs_end() -> None:
+    scene = Scenario()
+    await scene.submit(message_of(timeout_seconds=30))
+    scene.backend.run_s = 20
+    scene.files.faults.add("put", AwsUnavailableError("AWS is busy."))
+    agent = scene.agent()
+    await scene.clock.advance(22)
+    scene.backend.run_s = 40
+    await scene.clock.advance(60)
+    job = scene.job()
+    assert (job.status, job.attempt, len(scene.backend.started)) == (Status.FAILED, 2, 2)
+    assert job.error is not None
+    assert job.error.code == "timeout"
+    await ended([agent])
+
+
+@in_loop
+async def test_all_attempts_together_take_at_most_their_number_times_the_timeout() -> None:
+    scene = Scenario(replace(CONFIG, max_attempts=3))
+    await scene.submit(message_of(timeout_seconds=30))
+    scene.backend.run_s = 29
+    for _ in range(5):
+        scene.backend.faults.add("run", RuntimeFaultError("The runtime ended the workflow without a result."))
+    agent = scene.agent()
+    await scene.clock.advance(600)
+    job, spent_s = scene.job(), sum(end - begin for begin, end in scene.backend.spans)
+    assert (job.status, job.attempt) == (Status.FAILED, 3)
+    assert job.error is not None
+    assert job.error.code == "too_many_attempts"
+    assert spent_s <= 3 * 30
+    assert scene.queue.visible_in_s() == [], "nothing of it comes again"
+    await ended([agent])
+
+
+@in_loop
+async def test_a_second_run_for_lack_of_memory_has_what_is_left_of_the_attempts_time() -> None:
+    scene = Scenario()
+    await scene.submit(message_of(timeout_seconds=30))
+    scene.backend.run_s = 20
+    scene.backend.faults.add("run", OutOfMemoryError("CUDA out of memory."))
+    agent = scene.agent()
+    await scene.clock.advance(35)
+    job = scene.job()
+    assert (job.status, job.attempt, len(scene.backend.started)) == (Status.FAILED, 1, 2)
+    assert job.error is not None
+    assert job.error.code == "timeout"
     await ended([agent])
 
 

@@ -1,16 +1,12 @@
 """One suite over the fake buckets and S3, and one over the fake topic and SNS."""
 
-import base64
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
-from botocore.awsrequest import AWSResponse
 
 from agent.aws import Clients
-from agent.aws import clients as clients_of
 from agent.edges.s3 import S3Files
 from agent.errors import BadFileError
 from tests.agent.ports import FilesUnderTest, TopicUnderTest
@@ -61,50 +57,6 @@ async def test_metadata_are_stored_with_what_the_chunks_have_added_to_them(files
 
     await files.port.put("x/1/a.png", told(), "image/png", metadata)
     assert files.metadata("x/1/a.png") == {"job-id": "j", "node-id": "%D1%83 9:1", "sha256": DIGEST}
-
-
-class Empty:
-    """A body of an answer, as botocore reads it."""
-
-    def stream(self) -> Iterator[bytes]:
-        return iter(())
-
-
-class Sent:
-    """Requests to S3 at AWS, none of which leaves the process."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        self.headers: dict[str, str] = {}
-        client = clients_of("us-west-2", None).s3
-        client.meta.events.register("before-send.s3", self._answer)
-        self.files = S3Files(client, "outputs")
-
-    def _answer(self, request: Any, **_: Any) -> Any:
-        assert request.url.startswith("https://")
-        self.headers = {
-            name.lower(): value.decode() if isinstance(value, bytes) else value
-            for name, value in request.headers.items()
-        }
-        return AWSResponse(request.url, 200, cast("Any", {}), Empty())
-
-
-@in_loop
-async def test_a_known_digest_is_what_s3_checks_and_the_only_one_of_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent = Sent(monkeypatch)
-    await sent.files.put("x/1/a.png", chunks(b"12"), "image/png", {"sha256": DIGEST})
-    assert sent.headers["x-amz-checksum-sha256"] == base64.b64encode(bytes.fromhex(DIGEST)).decode()
-    assert sent.headers["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
-    assert "x-amz-checksum-sha256;" in sent.headers["authorization"], "it is signed"
-    assert not any("crc" in name or "trailer" in name for name in sent.headers)
-
-
-@in_loop
-async def test_without_a_digest_s3_checks_one_of_botocores(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent = Sent(monkeypatch)
-    await sent.files.put("x/1/result.json", chunks(b"{}"), "application/json")
-    assert sent.headers["x-amz-trailer"] == "x-amz-checksum-crc32"
 
 
 @in_loop

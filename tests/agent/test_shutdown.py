@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from agent.core.limits import RUNTIME_WAIT_S
 from agent.errors import AwsUnusableError, RuntimeGoneError
 from agent.ports import Delivery
 from sd_async.contract.states import Status
@@ -115,7 +114,7 @@ async def test_a_runtime_that_never_comes_ends_the_process() -> None:
     scene = Scenario()
     scene.backend.is_up = False
     agent = scene.agent()
-    await scene.clock.advance(RUNTIME_WAIT_S + 2)
+    await scene.clock.advance(CONFIG.runtime_wait_s + 2)
     with pytest.raises(RuntimeGoneError):
         await agent
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from agent.core.limits import RUNTIME_WAIT_S
 from agent.errors import RuntimeFaultError, RuntimeFullError, RuntimeGoneError
 from agent.ports import Artifact, Ports, Report, Work
 from agent.watch import Watched
@@ -162,7 +161,7 @@ async def test_a_runtime_that_does_not_let_go_gets_no_job_and_ends_the_process(s
     await scene.clock.advance(60)
     assert not await watched.ready()
     await scene.submit(message_of(OTHER_ID))
-    await scene.clock.advance(RUNTIME_WAIT_S + 10)
+    await scene.clock.advance(CONFIG.runtime_wait_s + 10)
     assert scene.job(OTHER_ID).attempt == 0, "no attempt is spent on a runtime that is stuck"
     with pytest.raises(RuntimeGoneError):
         await agent

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from bench.agent import MODES, RESULTS, row
+from bench.agent import MODES, RESULTS, idle_sigterm_s, row
 from bench.agent_run import Measured, Mode, bare_cpu_ms, percentile
 from bench.agent_timeline import picture, rows
 from local.emulator import Emulator
@@ -30,8 +30,8 @@ CALLS = [
 ]
 
 
-def run_of(*spans: tuple[str, float, float], cpu_s: float = 0.1) -> Measured:
-    return Measured(spans=spans, calls=CALLS, started_s=10.0, cpu_s=cpu_s, rss_mb=60.04)
+def run_of(*spans: tuple[str, float, float], cpu_s: float = 0.1, left_s: float = 0.1) -> Measured:
+    return Measured(spans=spans, calls=CALLS, started_s=10.0, cpu_s=cpu_s, rss_mb=60.04, idle_sigterm_s=left_s)
 
 
 def test_a_row_has_the_agreed_keys_and_counts_idle_time_between_jobs_only() -> None:
@@ -48,6 +48,10 @@ def test_a_row_has_the_agreed_keys_and_counts_idle_time_between_jobs_only() -> N
         "first_receive_s": 0.5,
         "ratio_without_overlap": 2.0,
     }
+
+
+def test_of_all_runs_the_one_that_left_last_counts() -> None:
+    assert idle_sigterm_s([run_of(left_s=seconds) for seconds in (0.1, 0.34567, 0.2)]) == 0.346
 
 
 def test_percentiles_are_those_of_the_values() -> None:
@@ -84,5 +88,5 @@ def test_the_bare_calls_are_made_for_every_job(emulator: Emulator) -> None:
 @pytest.mark.skipif(not (RESULTS / "agent.json").exists(), reason="`make bench-agent` writes it")
 def test_what_is_kept_of_the_last_run_is_whole() -> None:
     kept = json.loads(Path(RESULTS / "agent.json").read_text(encoding="utf-8"))
-    assert [name for name in kept if name != "about"] == [mode.name for mode in MODES]
+    assert [name for name in kept if name not in {"about", "idle_sigterm_s"}] == [mode.name for mode in MODES]
     assert all(set(kept[mode.name]) == KEYS for mode in MODES)

@@ -73,7 +73,7 @@ def test_no_variable_is_named_that_the_agent_does_not_know(path: Path) -> None:
 def test_the_agent_misses_what_the_chart_leaves_out() -> None:
     given = environment(EXAMPLES[0]) | {"SD_RUNTIME_TYPE": "comfyui"}
     optional = {"SD_FILE_BUCKETS", "SD_HEARTBEAT_S", "SD_LEASE_S", "SD_HEALTH_PORT", "SD_JOBS_AHEAD", "SD_LOG_LEVEL"}
-    optional |= {"SD_HUNG_AFTER_S", "SD_LEAST_FREE_MIB"}
+    optional |= {"SD_HUNG_AFTER_S", "SD_RUNTIME_WAIT_S", "SD_LEAST_FREE_MIB"}
     optional |= {"SD_LOG_FORMAT", "SD_METRICS"}
     for name in set(given) - optional - LIBRARIES:
         with pytest.raises(ConfigError, match=name):

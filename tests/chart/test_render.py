@@ -89,6 +89,7 @@ def test_the_agents_environment_is_the_agreed_one() -> None:
         ("SD_GRACE_PERIOD_S", "3720"),
         ("SD_JOBS_AHEAD", "16"),
         ("SD_HUNG_AFTER_S", "900"),
+        ("SD_RUNTIME_WAIT_S", "300"),
         ("SD_LEAST_FREE_MIB", "0"),
         ("SD_RETENTION_DAYS", "30"),
         ("SD_HEALTH_PORT", "8081"),

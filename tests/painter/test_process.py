@@ -131,6 +131,14 @@ def test_a_lost_worker_leaves_its_prompt_running_while_http_goes_on(tmp_path: Pa
         assert comfy.http.get("/system_stats").status_code == 200
 
 
+def test_a_worker_may_be_lost_once_and_never_again_even_in_a_new_process(tmp_path: Path) -> None:
+    graph = between(flat("lost once"), "PainterLoseWorker", once="today")
+    with _started(tmp_path) as (_, comfy):
+        comfy.wait_until_running(comfy.submit(graph))
+    with _started(tmp_path) as (_, comfy):
+        assert comfy.run(graph)["status"]["status_str"] == "success"
+
+
 def test_a_node_may_end_the_whole_process(tmp_path: Path) -> None:
     with _started(tmp_path) as (process, comfy):
         with contextlib.suppress(httpx.TransportError):  # it may end before it has answered

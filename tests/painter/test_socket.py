@@ -164,6 +164,14 @@ def test_a_websocket_result_is_a_binary_png_and_no_output(comfy: Comfy) -> None:
     assert comfy.history(prompt_id)["outputs"] == {}
 
 
+def test_a_websocket_result_is_sent_each_time_though_all_before_it_is_cached(comfy: Comfy) -> None:
+    client_id, graph = new_id(), flat("unused")
+    graph["2"] = {"class_type": "SaveImageWebsocket", "inputs": {"images": ["1", 0]}}
+    with comfy.socket(client_id) as socket:
+        frames = [received(socket, comfy.submit(graph, client_id=client_id)) for _ in range(2)]
+    assert [sum(isinstance(frame, bytes) for frame in of_one) for of_one in frames] == [1, 1]
+
+
 def test_previews_are_jpegs_and_carry_metadata_for_those_who_ask_first(previewing: Comfy) -> None:
     plain, wanting = new_id(), new_id()
     hello = {"type": "feature_flags", "data": {"supports_preview_metadata": True}}

@@ -3,16 +3,19 @@
 import asyncio
 import contextlib
 import json
+import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agent.edges.comfyui.graph import prepared, upload_name
+from agent.edges.comfyui.graph import folder_of, prepared, upload_name
 from agent.edges.comfyui.memory import memory_of
 from agent.edges.comfyui.outputs import File, artifacts
 from agent.edges.comfyui.progress import Tracker
 from agent.edges.comfyui.replies import check_accepted, outputs_of, runtime_notes
-from agent.edges.comfyui.socket import Following, Socket
+from agent.edges.comfyui.sent import CLASS, Picture, Receiver
+from agent.edges.comfyui.socket import Following, Message, Socket
 from agent.errors import (
     AgentError,
     BadFileError,
@@ -29,6 +32,8 @@ RECONNECT_S = 2.0
 ANSWER_TIMEOUT_S = 60.0  # HTTP answers in ms while sampling, but loading a checkpoint can hold the interpreter
 STOP_TIMEOUT_S = 5.0
 READY_TIMEOUT_S = 2.0
+SOCKET_WAIT_S = 10.0  # for those who need it; it is made anew after 2 s
+LAST_PICTURE_S = 60.0  # from a prompt's end until its pictures have passed the runtime's own line to its clients
 _PATIENCE = 5  # polls that are left out while the socket is there to tell
 _SHARED_CHUNK_BYTES = 1024 * 1024
 _GONE_AFTER = 2  # a prompt that ends between two questions is in neither answer once
@@ -38,7 +43,7 @@ class ComfyUI:
     """A Backend. agent_id: marks prompts as this agent's, whatever process of it sent them.
 
     output_folder: the runtime's own, where it is shared with the agent. poll_s, reconnect_s: seconds between two
-    questions, and before a lost socket is made anew.
+    questions, and before a lost socket is made anew. socket_wait_s: how long a prompt that needs it waits for it.
     """
 
     depth = 3  # one runs, one waits, and one is on its way while the agent hears that the first has ended
@@ -51,10 +56,12 @@ class ComfyUI:
         output_folder: Path | None = None,
         poll_s: float = POLL_S,
         reconnect_s: float = RECONNECT_S,
+        socket_wait_s: float = SOCKET_WAIT_S,
     ) -> None:
         self._agent_id = agent_id
         self._output_folder = output_folder
         self._poll_s = poll_s
+        self._socket_wait_s = socket_wait_s
         self._http = Neighbour(url)
         self._notes: dict[str, Any] = {}
         self._socket = Socket(self._http, reconnect_s)
@@ -89,24 +96,49 @@ class ComfyUI:
         return memory_of(_json(await self._ask("GET", "/system_stats", timeout_s=READY_TIMEOUT_S)))
 
     async def run(self, work: Work, report: Report) -> Sequence[Artifact]:
-        graph = prepared(work.input, work.label, await self._uploaded(work))
+        uploaded = await self._uploaded(work)
         work.notes.update(self._notes)
-        prompt_id = work.run_id
-        await self._socket.opened()  # messages sent before the socket is there are never repeated
-        with self._socket.following(work.run_id, Tracker(graph, report)) as following:
-            try:
-                prompt_id = await self._submit(work.run_id, graph, following.client_id)
-                if prompt_id != work.run_id:  # not every version takes an id from its client
-                    self._socket.follow_also(prompt_id, following)
-                entry = await self._ended(prompt_id, following)
-            except BaseException:
-                await self._stop(prompt_id)
-                raise
-        if made := artifacts(outputs_of(entry), list(graph)):
+        made = await self._ran(work, uploaded, report)
+        if made is None:  # what only the socket had is gone with it; nothing keeps a picture that was sent
+            run_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{work.run_id}/resent"))
+            made = await self._ran(replace(work, run_id=run_id, label=f"{work.label}-resent"), uploaded, report)
+        if made is None:
+            raise RuntimeFaultError(f"The runtime's socket was lost twice, over which `{CLASS}` sends its pictures.")
+        if made:
             return made
         raise NoOutputsError("The workflow ran and saved nothing: no output node wrote a file or a text.")
 
+    async def _ran(self, work: Work, uploaded: Mapping[str, str], report: Report) -> list[Artifact] | None:
+        """What the prompt made; None when pictures were sent and are lost."""
+        await self._socket.opened()  # messages sent before the socket is there are never repeated
+        graph, run_id = prepared(work.input, work.label, uploaded), work.run_id
+        receiver, prompt_id = Receiver(graph), run_id
+        prompt = _Prompt(Tracker(graph, report), receiver)
+        if receiver.is_wanted:
+            await self._socket_is_there()
+
+        def show(frame: bytes | None) -> None:
+            receiver.take(frame, (run_id, prompt_id))
+
+        with self._socket.following(run_id, prompt, show if receiver.is_wanted else None) as following:
+            try:
+                prompt_id = await self._submit(run_id, graph, following.client_id)
+                if prompt_id != run_id:  # not every version takes an id from its client
+                    self._socket.follow_also(prompt_id, following)
+                outputs = outputs_of(await self._ended(prompt_id, following))
+            except BaseException:
+                await self._stop(prompt_id)
+                raise
+            if receiver.is_wanted and not await self._is_all_sent(receiver, following):
+                receiver.pictures()
+                return None
+        return artifacts(outputs, list(graph), folder_of(work.label), receiver.pictures())
+
     async def read(self, artifact: Artifact) -> AsyncGenerator[bytes, None]:
+        if isinstance(artifact.source, Picture):
+            for chunk in artifact.source.chunks():
+                yield chunk
+            return
         if not isinstance(artifact.source, File):
             yield str(artifact.source).encode()
             return
@@ -179,6 +211,24 @@ class ComfyUI:
             missing = 0 if any(item[1:2] == [run_id] for item in await self._queued()) else missing + 1
         raise RuntimeLostError("The runtime was restarted and no longer knows the job.")
 
+    async def _socket_is_there(self) -> None:
+        """Raises: RuntimeFaultError."""
+        try:
+            async with asyncio.timeout(self._socket_wait_s):
+                await self._socket.there()
+        except TimeoutError as error:
+            message = f"The runtime's socket cannot be opened, over which `{CLASS}` sends its pictures."
+            raise RuntimeFaultError(message) from error
+
+    async def _is_all_sent(self, receiver: Receiver, following: Following) -> bool:
+        """Whether what was sent has arrived: the end was told by the very connection that told the beginning."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_PICTURE_S):
+                while not receiver.is_over and self._socket.hears(following):
+                    await following.heard.wait()
+                    following.heard.clear()
+        return receiver.is_over
+
     async def _history(self, run_id: str) -> Mapping[str, Any] | None:
         answer = await self._ask("GET", f"/history/{run_id}")
         if answer.status == 500:
@@ -215,6 +265,25 @@ class ComfyUI:
 
     async def _ask(self, method: str, path: str, *, timeout_s: float = ANSWER_TIMEOUT_S, **named: Any) -> Answer:
         return await self._http.ask(method, path, timeout_s=timeout_s, **named)
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    """What follows one prompt: how far it is, and the pictures that it sends."""
+
+    tracker: Tracker
+    receiver: Receiver
+
+    def take(self, message: Message) -> bool:
+        self.receiver.hear(message)
+        return self.tracker.take(message)
+
+    def tell(self) -> None:
+        self.tracker.tell()
+
+    @property
+    def quiet_s(self) -> float:
+        return self.tracker.quiet_s
 
 
 def _json(answer: Answer) -> Any:

@@ -20,6 +20,11 @@ def prepared(graph: Mapping[str, Any], label: str, uploaded: Mapping[str, str]) 
     }
 
 
+def folder_of(label: str) -> str:
+    """Where a run's savers save, in the runtime's output folder."""
+    return f"sd-async/{label}"
+
+
 def upload_name(label: str, index: int, name: str) -> str:
     """Name of an input file at the runtime: none of the client's characters but a plain extension.
 
@@ -58,7 +63,7 @@ def _prepared_input(name: str, value: Any, label: str, uploaded: Mapping[str, st
     if name == "filename_prefix" and isinstance(value, str):
         # Parts that climb would leave this attempt's folder, and meet another's files.
         parts = [part for part in value.replace("\\", "/").split("/") if part not in {"", ".", ".."}]
-        return "/".join(["sd-async", label, *(parts or ["ComfyUI"])])
+        return "/".join([folder_of(label), *(parts or ["ComfyUI"])])
     return _of_run(value, uploaded)
 
 

@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 import socket as sockets
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import msgspec
 from websockets.client import ClientProtocol
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import PayloadTooBig, WebSocketException
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
@@ -19,8 +19,13 @@ from agent.neighbour import Neighbour
 
 _OPEN_TIMEOUT_S = 10.0
 _MAX_FRAME_BYTES = 4 * 1024 * 1024  # previews are about 65 kB; a larger frame ends the socket, not the job
+MAX_PICTURE_BYTES = 32 * 1024 * 1024  # while a whole picture may come: one of 3840x2160 is 25 MB at the very most
+_HELLO = b'{"type":"feature_flags","data":{"supports_preview_metadata":true}}'  # has to be the first frame
 _OF_MESSAGES = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 _READ_BYTES = 256 * 1024
+
+
+Show = Callable[[bytes | None], None]
 
 
 class Message(msgspec.Struct):
@@ -46,13 +51,14 @@ class Following:
     """One prompt's share of the socket. heard: set whenever the runtime should be asked about it.
 
     client_id: of the connection that the prompt's messages go to; without a connection nobody's, as what is sent
-    without an id goes in part to everybody.
+    without an id goes in part to everybody. show: gets the binary frames, None for one that was too large.
     """
 
-    def __init__(self, client_id: str, follower: Follower) -> None:
+    def __init__(self, client_id: str, follower: Follower, show: Show | None) -> None:
         self.client_id = client_id
         self.heard = asyncio.Event()
         self.follower = follower
+        self.show = show
 
 
 class Socket:
@@ -68,7 +74,9 @@ class Socket:
         self._followings: dict[str, Following] = {}
         self._parts: list[Frame] = []
         self._told_of: set[Following] = set()
+        self._protocol: ClientProtocol | None = None
         self._tried = asyncio.Event()
+        self._there = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
         self.client_id: str | None = None
 
@@ -78,14 +86,23 @@ class Socket:
             self._listening = asyncio.create_task(self._listen())
         await self._tried.wait()
 
+    async def there(self) -> None:
+        """Once it is open, however long that takes."""
+        await self._there.wait()
+
     @contextlib.contextmanager
-    def following(self, run_id: str, follower: Follower) -> Iterator[Following]:
-        """follower: gets each message about the prompt."""
-        following = self._followings[run_id] = Following(self.client_id or uuid.uuid4().hex, follower)
+    def following(self, run_id: str, follower: Follower, show: Show | None = None) -> Iterator[Following]:
+        """follower: gets each message about the prompt.
+
+        show: gets each picture, whichever prompt's it is; without it none as large as a result is taken.
+        """
+        following = self._followings[run_id] = Following(self.client_id or uuid.uuid4().hex, follower, show)
+        self._limit()
         try:
             yield following
         finally:
             self._followings = {name: other for name, other in self._followings.items() if other is not following}
+            self._limit()
 
     def follow_also(self, prompt_id: str, following: Following) -> None:
         """Under the id that the runtime gave the prompt, where that is another."""
@@ -106,6 +123,7 @@ class Socket:
             with contextlib.suppress(OSError, WebSocketException, RuntimeLostError):
                 await self._connection(uuid.uuid4().hex)
             self.client_id = None
+            self._there.clear()
             self._tried.set()
             for following in self._followings.values():
                 following.heard.set()
@@ -115,7 +133,8 @@ class Socket:
         neighbour = self._neighbour
         uri = parse_uri(f"ws://{neighbour.host}:{neighbour.port}{neighbour.path}/ws?clientId={client_id}")
         self._parts.clear()
-        protocol = ClientProtocol(uri, max_size=_MAX_FRAME_BYTES)
+        self._protocol = protocol = ClientProtocol(uri, max_size=_MAX_FRAME_BYTES)
+        self._limit()
         with contextlib.closing(await neighbour.connected()) as connection:
             protocol.send_request(protocol.connect())
             async with asyncio.timeout(_OPEN_TIMEOUT_S):
@@ -123,12 +142,16 @@ class Socket:
                     await self._turn(protocol, connection)
             if protocol.state is not State.OPEN:
                 return
+            protocol.send_text(_HELLO)
             self.client_id = client_id
             self._tried.set()
+            self._there.set()
             while protocol.state is State.OPEN:
                 await self._turn(protocol, connection)
                 if quiet_s := self._told_all():
                     await asyncio.sleep(quiet_s)
+            if isinstance(protocol.parser_exc, PayloadTooBig):
+                self._shown(None)
 
     async def _turn(self, protocol: ClientProtocol, connection: sockets.socket) -> None:
         """Sends what there is to send, then takes what there is to take. Raises: OSError, WebSocketException."""
@@ -145,6 +168,8 @@ class Socket:
                 if event.fin:
                     if self._parts[0].opcode is Opcode.TEXT:
                         self._told(b"".join(part.data for part in self._parts))
+                    elif self._takes_pictures:
+                        self._shown(b"".join(part.data for part in self._parts))
                     self._parts.clear()
 
     def _told_all(self) -> float:
@@ -155,6 +180,19 @@ class Socket:
         if any(following.heard.is_set() for following in told_of):
             return 0.0
         return min((following.follower.quiet_s for following in told_of), default=0.0)
+
+    @property
+    def _takes_pictures(self) -> bool:
+        return any(following.show for following in self._followings.values())
+
+    def _limit(self) -> None:
+        if self._protocol is not None:
+            self._protocol.max_message_size = MAX_PICTURE_BYTES if self._takes_pictures else _MAX_FRAME_BYTES
+
+    def _shown(self, frame: bytes | None) -> None:
+        for following in {id(each): each for each in self._followings.values()}.values():
+            if following.show is not None:
+                following.show(frame)
 
     def _told(self, text: bytes) -> None:
         """Never raises: any frame may come, and a picture is none of text."""

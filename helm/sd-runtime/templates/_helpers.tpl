@@ -67,6 +67,7 @@ runAsGroup: 65532
   (list "SD_GRACE_PERIOD_S" (int .Values.terminationGracePeriodSeconds))
   (list "SD_JOBS_AHEAD" (int .Values.agent.jobsAhead))
   (list "SD_HUNG_AFTER_S" (int .Values.runtime.stuckSeconds))
+  (list "SD_RUNTIME_WAIT_S" (int .Values.runtime.waitSeconds))
   (list "SD_LEAST_FREE_MIB" (int .Values.runtime.leastFreeMib))
   (list "SD_RETENTION_DAYS" (int .Values.job.retentionDays))
   (list "SD_HEALTH_PORT" (int .Values.agent.healthPort))

@@ -31,8 +31,12 @@ def _out_of_memory(work: Work, *, image: Pixels) -> Result:
     raise OutOfMemoryError("Allocation on device 0 would exceed allowed memory. This is a painter's test fault.")
 
 
-def _lose_worker(work: Work, *, image: Pixels) -> Result:
-    del work, image
+def _lose_worker(work: Work, *, image: Pixels, once: str = "") -> Result:
+    seen = work.folders.inside("output", f"lost-worker-{once}")
+    if once and seen.exists():
+        return Result(values=(image,))
+    if once:
+        seen.touch()
     raise SystemExit("the worker thread ends, as asked")
 
 
@@ -72,7 +76,12 @@ ROWS = (
     ),
     _fault("PainterRaise", "Raises RuntimeError.", _raise, Input("message", "STRING", {"default": "as asked"})),
     _fault("PainterOOM", "Raises torch.OutOfMemoryError.", _out_of_memory),
-    _fault("PainterLoseWorker", "Ends the worker thread: the prompt runs for ever.", _lose_worker),
+    _fault(
+        "PainterLoseWorker",
+        "Ends the worker thread: the prompt runs for ever. With a word in `once`, only the first of that word.",
+        _lose_worker,
+        Input("once", "STRING", {"default": ""}, is_required=False),
+    ),
     _fault("PainterExit", "Ends the whole process at once.", _exit),
     NodeClass(
         name="PainterFile",

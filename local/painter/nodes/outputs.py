@@ -4,6 +4,7 @@ import io
 import json
 import random
 import string
+import time
 from typing import Any
 
 from PIL import Image
@@ -173,6 +174,7 @@ ROWS = (
         inputs=(_IMAGES,),
         is_output=True,
         module="custom_nodes.websocket_image_save",
+        is_changed=lambda _folders, _inputs: str(time.time()),
         function=_send,
     ),
     NodeClass(
