@@ -113,6 +113,13 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         """In the world's own time, whatever becomes of the process that asked."""
         self._at(self._now_s + delay_s, callback, *args)
 
+    def when_it_runs(self, process: Process, delay_s: float, callback: Callable[..., Any], *args: Any) -> None:
+        """The same, but what a process asks for while it stands still leaves it when it goes on."""
+        if process.is_paused:
+            process.held.append((process, self.later, (delay_s, callback, *args), contextvars.Context()))
+        else:
+            self.later(delay_s, callback, *args)
+
     async def sleep(self, seconds: float) -> None:
         over: asyncio.Future[None] = asyncio.Future(loop=self)
         heapq.heappush(self._timers, (self._now_s + seconds, next(self._order), over, ()))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.errors import AgentError, AwsUnavailableError, AwsUnusableError, RuntimeLostError
 from agent.ports import NOTHING, Artifact, Delivery, Report, Work
+from agent.race import within
 from sd_async.contract.jobs import Progress
 from tests.agent.model.loop import Process
 from tests.support.clock import START_MS
@@ -38,6 +39,7 @@ MAY_LOSE_RUNTIME = frozenset({"run", "history", "read"})
 AT_RUNTIME = MAY_LOSE_RUNTIME | {"ready", "reset", "free", "stop"}
 _LATE_RUNTIME_S = 4.0
 PAUSE_S = 55.0  # longer than lease and visibility, and not so long that the next owner has always ended
+PATIENCE_S = 5.0  # with what a runtime was asked for, before it is told to stop
 SLOW_S = 60.0  # two tries of botocore with their timeouts
 
 
@@ -70,18 +72,17 @@ class Wire:
         if name in AT_RUNTIME:
             fault = _at_runtime(name, fault)
         if fault is not None:
-            self.process.troubled_s = self.world.loop.time() + SLOW_S
+            self.world.trouble(self.process, SLOW_S)
         answer: asyncio.Future[T] = self.world.loop.create_future()
         delay_s = self.world.latency_s()
         if fault is Fault.DIES_BEFORE:
             self.world.kill(self.pod, self.process)
         elif fault is Fault.PAUSED_BEFORE:
             self.world.pause(self.process, PAUSE_S)
-            delay_s += PAUSE_S
         elif fault is Fault.SLOW:
             delay_s += _LATE_RUNTIME_S if name in AT_RUNTIME else SLOW_S
         if fault is not Fault.DIES_BEFORE:
-            self.world.loop.later(delay_s, self._arrived, name, effect, answer, fault)
+            self.world.loop.when_it_runs(self.process, delay_s, self._arrived, name, effect, answer, fault)
         return await answer
 
     def _arrived(self, name: str, effect: Callable[[], T], answer: "asyncio.Future[T]", fault: Fault | None) -> None:
@@ -243,13 +244,15 @@ class RuntimeClient:
 
     async def run(self, work: Work, report: Report) -> Sequence[Artifact]:
         runtime = self._wire.pod.runtime
+        asking = asyncio.create_task(self._wire.call("run", lambda: runtime.begin(work, self._wire.process)))
         try:
-            run = await self._wire.call("run", lambda: runtime.begin(work, self._wire.process))
+            run = await asyncio.shield(asking)
             await run.begun
             report(Progress(value=0.25, nodes_done=1, nodes_total=4))
             await run.ended
             return await self._wire.call("history", lambda: runtime.made(run))
         except BaseException:
+            await within(PATIENCE_S, ProcessClock(self._wire), asking)
             await self._wire.call("stop", lambda: runtime.stop(work.run_id))
             raise
 
