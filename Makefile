@@ -10,7 +10,7 @@ SCANNERS_READY := $(SCANNERS)/.ready
 # `make run ONCE=1 RUNTIME_URL=http://127.0.0.1:8188`; everything else by `ARGS="..."`
 RUN_FLAGS := $(if $(ONCE),--once) $(if $(RUNTIME_URL),--runtime-url $(RUNTIME_URL)) $(ARGS)
 
-.PHONY: run test docs bench-agent lock clean
+.PHONY: run test docs bench-agent explore lock clean
 .DEFAULT_GOAL := run
 
 run: $(READY)
@@ -53,6 +53,10 @@ docs: $(READY)
 # How busy the agent keeps its runtime; seven minutes, on a machine that does nothing else.
 bench-agent: $(READY)
 	$(BIN)/python -m bench.agent
+
+# What becomes of jobs in 20,000 schedules in which agents die, stand still and lose their calls; a quarter of an hour.
+explore: $(READY)
+	$(BIN)/python -m tests.agent.model.explore $(ARGS)
 
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 requirements/dev.in -o requirements/dev.lock

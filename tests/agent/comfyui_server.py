@@ -28,6 +28,7 @@ class Script:
     """What it answers, and what it was asked.
 
     entry: the prompt's history, given `after` as many questions. refusal: status, body and content type for /prompt.
+    checks_prompt: until it is set, the prompt is not in the queue; `arrives` is set when it is on its way there.
     frames: sent to the prompt's own socket, late_frames once the history was asked in vain, tardy_frames when it has
     been told. drops_socket: after the frames of so many prompts. view: status and bytes.
     texts: what clients said over their sockets.
@@ -48,6 +49,7 @@ class Script:
     upload: tuple[int, Any] = (200, None)
     queue_running: list[Any] = field(default_factory=list)
     stats: Any = field(default_factory=lambda: {"system": {}, "devices": []})
+    checks_prompt: asyncio.Event | None = None
 
     prompts: list[Json] = field(default_factory=list)
     sockets: list[str] = field(default_factory=list)
@@ -58,6 +60,7 @@ class Script:
     questions: int = 0
     asked_for: list[str] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
+    arrives: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Server:
@@ -101,6 +104,10 @@ class Server:
 
     async def _prompt(self, request: web.Request) -> web.Response:
         body = await request.json()
+        self._script.arrives.set()
+        if self._script.checks_prompt is not None:
+            await self._script.checks_prompt.wait()
+            self._script.posts.append(("/prompt", {"id": body["prompt_id"]}))
         self._script.prompts.append(body)
         self._script.sockets_at_prompt = list(self._script.sockets)
         socket = self._open.get(body["client_id"])

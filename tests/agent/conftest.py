@@ -15,6 +15,7 @@ from agent.edges.sns import SnsTopic
 from agent.edges.sqs import SqsQueue
 from local.emulator import CREDENTIALS, REGION, Emulator
 from local.processes import base_environment, free_port
+from tests.agent.model.loop import RARELY
 from tests.agent.ports import FilesUnderTest, QueueUnderTest, StoreUnderTest, TopicUnderTest
 from tests.agent.test_config import GOOD
 from tests.support.clock import FakeClock
@@ -37,8 +38,14 @@ def clients(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli
 
 @pytest.fixture
 def left_behind() -> Iterator[None]:
-    """A process of the model that died cleaned nothing up: its folders go here, not in somebody else's test."""
+    """A process of the model that died cleaned nothing up: its folders go here, not in somebody else's test.
+
+    Until then little is looked for: a schedule leaves its world behind as a whole.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(RARELY)
     yield
+    gc.set_threshold(*before)
     gc.collect()
 
 

@@ -182,6 +182,35 @@ async def test_a_canceled_run_is_taken_from_the_queue_and_interrupted() -> None:
 
 
 @in_loop
+async def test_a_run_that_is_canceled_while_its_prompt_is_on_its_way_is_stopped_when_it_has_arrived() -> None:
+    checked = asyncio.Event()
+    script = Script(after=10_000, checks_prompt=checked)
+    async with backend_of(script) as backend:
+        running = asyncio.create_task(backend.run(WORK, lambda _: None))
+        await script.arrives.wait()
+        running.cancel()
+        await asyncio.wait([running], timeout=0.05)
+        checked.set()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert [path for path, _ in script.posts] == ["/prompt", "/queue", "/interrupt"]
+
+
+@in_loop
+async def test_a_prompt_that_does_not_arrive_keeps_nobody_from_stopping_for_long() -> None:
+    checked = asyncio.Event()
+    script = Script(after=10_000, checks_prompt=checked)
+    async with backend_of(script) as backend:
+        running = asyncio.create_task(backend.run(WORK, lambda _: None))
+        await script.arrives.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert [path for path, _ in script.posts] == ["/queue", "/interrupt"]
+        checked.set()
+
+
+@in_loop
 async def test_a_runtime_that_forgot_the_prompt_was_restarted() -> None:
     with pytest.raises(RuntimeLostError, match="restarted"):
         await made_by(Script(forgets=True))

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from tests.agent.model.agents import Agents, ViolationError
 from tests.agent.model.sabotage import SABOTAGES
-from tests.agent.test_model import COMMON, Agents, ViolationError
+from tests.agent.test_model import COMMON
 
 # The first schedule that shows it is enough; nobody reads it.
 HUNT = settings(

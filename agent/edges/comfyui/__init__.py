@@ -31,6 +31,7 @@ POLL_S = 1.0  # for a prompt whose end the socket will not tell; asking costs Co
 RECONNECT_S = 2.0
 ANSWER_TIMEOUT_S = 60.0  # HTTP answers in ms while sampling, but loading a checkpoint can hold the interpreter
 STOP_TIMEOUT_S = 5.0
+ARRIVAL_S = 2.0  # a prompt is checked within milliseconds; the two calls that stop it need the rest of a pod's end
 READY_TIMEOUT_S = 2.0
 SOCKET_WAIT_S = 10.0  # for those who need it; it is made anew after 2 s
 LAST_PICTURE_S = 60.0  # from a prompt's end until its pictures have passed the runtime's own line to its clients
@@ -121,13 +122,14 @@ class ComfyUI:
             receiver.take(frame, (run_id, prompt_id))
 
         with self._socket.following(run_id, prompt, show if receiver.is_wanted else None) as following:
+            submitting = asyncio.create_task(self._submit(run_id, graph, following.client_id))
             try:
-                prompt_id = await self._submit(run_id, graph, following.client_id)
+                prompt_id = await asyncio.shield(submitting)
                 if prompt_id != run_id:  # not every version takes an id from its client
                     self._socket.follow_also(prompt_id, following)
                 outputs = outputs_of(await self._ended(prompt_id, following))
             except BaseException:
-                await self._stop(prompt_id)
+                await self._withdraw(submitting, prompt_id)
                 raise
             if receiver.is_wanted and not await self._is_all_sent(receiver, following):
                 receiver.pictures()
@@ -193,6 +195,13 @@ class ComfyUI:
             },
         )
         return check_accepted(answer.status, _json(answer)) or run_id
+
+    async def _withdraw(self, submitting: "asyncio.Task[str]", prompt_id: str) -> None:
+        """Stop it once it has arrived: what arrives later would run to its end, and the next job wait for it."""
+        await asyncio.wait([submitting], timeout=ARRIVAL_S)
+        submitting.cancel()
+        [arrived] = await asyncio.gather(submitting, return_exceptions=True)
+        await self._stop(arrived if isinstance(arrived, str) else prompt_id)
 
     async def _ended(self, run_id: str, following: Following) -> Mapping[str, Any]:
         """History entry of the prompt, once there is one; the caller bounds how long that may take.

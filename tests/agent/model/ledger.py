@@ -1,5 +1,6 @@
 """The table, the queue and the topic, with somebody who looks over the agents' shoulders at every write."""
 
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from tests.support.fakes import FakeStore, FakeTopic
 
 if TYPE_CHECKING:
     from tests.agent.model.runtime import Run
+    from tests.agent.model.wire import Poll
     from tests.agent.model.world import World
 
 LEASE_S, HEARTBEAT_S, VISIBILITY_S, GRACE_S = 30, 5, 40, 60
@@ -134,10 +136,17 @@ class Ledger(FakeStore):
 
 
 class LedgerQueue(FakeQueue):
+    """polls: those that wait at it."""
+
     def __init__(self, world: "World", *, visibility_s: int, max_receives: int) -> None:
         super().__init__(world.clock, visibility_s=visibility_s, max_receives=max_receives)
         self._world = world
         self.dead_letters: list[Any] = []
+        self.polls: list[Poll] = []
+
+    def send(self, body: str, message_id: str = "") -> None:
+        super().send(body, message_id)
+        self._tell_polls()
 
     def holds(self, job_id: str) -> bool:
         """Whether a message of the job can still be received, here or in the dead-letter queue."""
@@ -157,7 +166,14 @@ class LedgerQueue(FakeQueue):
         bound_s = max(self._visibility_s, _LONGEST_BACKOFF_S, LEASE_S + 2 * SKEW_S)
         if visibility_s > bound_s:
             self._world.violations.append(f"a message was hidden for {visibility_s} s, over {bound_s}")
-        return await super().extend(delivery, visibility_s)
+        is_held = await super().extend(delivery, visibility_s)
+        self._tell_polls()
+        return is_held
+
+    def _tell_polls(self) -> None:
+        polls, self.polls = self.polls, []
+        for poll in polls:
+            poll.look_soon()
 
 
 class LedgerTopic(FakeTopic):
@@ -180,6 +196,7 @@ class LedgerTopic(FakeTopic):
         told.append(result)
 
 
+@functools.cache
 def job_of(body: str) -> str:
     message = decode_message(body)
     assert isinstance(message, JobMessage)

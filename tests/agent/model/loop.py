@@ -12,6 +12,9 @@ from typing import Any, TypeVarTuple, Unpack
 PROCESS: contextvars.ContextVar["Process | None"] = contextvars.ContextVar("PROCESS", default=None)
 Ts = TypeVarTuple("Ts")
 Context = contextvars.Context
+Call = tuple["Process | None", Callable[..., object], tuple[Any, ...], Context]
+Due = asyncio.Future[None] | Callable[..., object]
+RARELY = 100_000  # objects between two looks for garbage; at Python's 700 they take a sixth of a schedule's time
 _MAX_TURNS = 200_000  # of one `run_until`; more than this without an end is a busy loop
 
 
@@ -24,7 +27,7 @@ class Process:
         self.is_paused = False
         self.troubled_s = 0.0  # when it last met anything that went wrong
         self.tasks: list[asyncio.Task[Any]] = []
-        self.held: list[asyncio.Handle] = []
+        self.held: list[Call] = []
         self.context = contextvars.copy_context()
         self.context.run(PROCESS.set, self)
 
@@ -34,22 +37,25 @@ class Process:
 
 
 class VirtualLoop(asyncio.AbstractEventLoop):
-    """problems: what asyncio would have logged, as a task whose error nobody looked at."""
+    """problems: what asyncio would have logged, as a task whose error nobody looked at.
+
+    A schedule is thousands of turns, nearly all of them of agents that sleep and wake. So a sleep is a future among the
+    timers, what asyncio calls soon has no handle, for which nobody asks, and a turn is taken where it is chosen.
+    """
+
+    get_debug = bool  # is false, and asked for each future and each task
 
     def __init__(self) -> None:
         self.problems: list[str] = []
         self._now_s = 0.0
         self._order = itertools.count()
-        self._ready: deque[tuple[Process | None, asyncio.Handle]] = deque()
-        self._timers: list[tuple[float, int, Process | None, asyncio.TimerHandle]] = []
+        self._ready: deque[Call] = deque()
+        self._timers: list[tuple[float, int, Due, tuple[Any, ...]]] = []
 
     # what asyncio asks of a loop
 
     def time(self) -> float:
         return self._now_s
-
-    def get_debug(self) -> bool:
-        return False
 
     def is_running(self) -> bool:
         return True
@@ -67,13 +73,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             process.tasks.append(task)
         return task
 
-    def call_soon(
-        self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
-    ) -> asyncio.Handle:
+    def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None) -> Any:
         context = contextvars.copy_context() if context is None else context  # an empty one is false
-        handle = asyncio.Handle(callback, args, self, context)
-        self._ready.append((context.get(PROCESS), handle))
-        return handle
+        self._ready.append((context.get(PROCESS), callback, args, context))
 
     call_soon_threadsafe = call_soon
 
@@ -87,7 +89,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     ) -> asyncio.TimerHandle:
         context = contextvars.copy_context() if context is None else context  # an empty one is false
         timer = asyncio.TimerHandle(when, callback, args, self, context)
-        heapq.heappush(self._timers, (when, next(self._order), context.get(PROCESS), timer))
+        self._at(when, self._ready.append, (context.get(PROCESS), _ring, (timer,), contextvars.Context()))
         return timer
 
     def run_in_executor(self, _executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
@@ -109,7 +111,19 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def later(self, delay_s: float, callback: Callable[..., Any], *args: Any) -> None:
         """In the world's own time, whatever becomes of the process that asked."""
-        self.call_at(self._now_s + delay_s, callback, *args, context=contextvars.Context())
+        self._at(self._now_s + delay_s, callback, *args)
+
+    def when_it_runs(self, process: Process, delay_s: float, callback: Callable[..., Any], *args: Any) -> None:
+        """The same, but what a process asks for while it stands still leaves it when it goes on."""
+        if process.is_paused:
+            process.held.append((process, self.later, (delay_s, callback, *args), contextvars.Context()))
+        else:
+            self.later(delay_s, callback, *args)
+
+    async def sleep(self, seconds: float) -> None:
+        over: asyncio.Future[None] = asyncio.Future(loop=self)
+        heapq.heappush(self._timers, (self._now_s + seconds, next(self._order), over, ()))
+        await over
 
     def spawn(self, process: Process, work: Any) -> asyncio.Task[Any]:
         with self._running():
@@ -117,21 +131,27 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def resume(self, process: Process) -> None:
         process.is_paused = False
-        self._ready.extend((process, handle) for handle in process.held)
+        self._ready.extend(process.held)
         process.held = []
 
     def run_until(self, until_s: float) -> None:
+        ready, timers = self._ready, self._timers
         with self._running():
             for _ in range(_MAX_TURNS):
-                if self._ready:
-                    self._turn(*self._ready.popleft())
-                elif self._timers and self._timers[0][0] <= until_s:
-                    when_s, _, process, timer = heapq.heappop(self._timers)
-                    self._now_s = max(self._now_s, when_s)
-                    self._ready.append((process, timer))
-                else:
-                    self._now_s = until_s
-                    return
+                try:
+                    if ready:
+                        process, callback, args, context = turn = ready.popleft()
+                        if process is not None and (process.is_dead or process.is_paused):
+                            process.held.append(turn)
+                        else:
+                            context.run(callback, *args)
+                    elif timers and timers[0][0] <= until_s:
+                        self._pass_to(*heapq.heappop(timers))
+                    else:
+                        self._now_s = until_s
+                        return
+                except Exception as error:  # noqa: BLE001 - as asyncio's own loop, which goes on
+                    self.call_exception_handler({"message": "in a callback", "exception": error})
         raise AssertionError(f"the agents turn without an end at {self._now_s} s")
 
     def bury(self, process: Process) -> None:
@@ -158,8 +178,17 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         finally:
             asyncio._set_running_loop(before)
 
-    def _turn(self, process: Process | None, handle: asyncio.Handle) -> None:
-        if process is not None and not process.runs:
-            process.held.append(handle)
-        elif not handle.cancelled():
-            handle._run()
+    def _at(self, when_s: float, due: Due, *args: Any) -> None:
+        heapq.heappush(self._timers, (when_s, next(self._order), due, args))
+
+    def _pass_to(self, when_s: float, _: int, due: Due, args: tuple[Any, ...]) -> None:
+        self._now_s = max(self._now_s, when_s)
+        if not isinstance(due, asyncio.Future):
+            due(*args)
+        elif not due.done():
+            due.set_result(None)
+
+
+def _ring(timer: asyncio.TimerHandle) -> None:
+    if not timer.cancelled():
+        timer._run()

@@ -205,7 +205,10 @@ def with_store(kind: type[Ledger]) -> type[World]:
 
 # name -> the world, and what must be seen to be wrong in it
 SABOTAGES: dict[str, tuple[type[World], str]] = {
-    "the store does not look at the attempt": (with_store(_Fenceless), "still works on lost attempt|is another's"),
+    "the store does not look at the attempt": (
+        with_store(_Fenceless),
+        "still works on lost attempt|is another's|ended the job of",
+    ),
     "nobody looks at the lease": (with_store(_Leaseless), "taken from an agent"),
     "a claim does not raise the attempt": (with_store(_Unnumbered), "is another's|written over"),
     "a job that has ended can end again": (with_store(_EndsTwice), "was written over"),

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.errors import AgentError, AwsUnavailableError, AwsUnusableError, RuntimeLostError
 from agent.ports import NOTHING, Artifact, Delivery, Report, Work
+from agent.race import within
 from sd_async.contract.jobs import Progress
 from tests.agent.model.loop import Process
 from tests.support.clock import START_MS
-from tests.support.fake_queue import FakeQueue
 from tests.support.fakes import FakeFiles
 
 if TYPE_CHECKING:
+    from tests.agent.model.ledger import LedgerQueue
     from tests.agent.model.world import Pod, World
 
 T = TypeVar("T")
@@ -38,6 +39,7 @@ MAY_LOSE_RUNTIME = frozenset({"run", "history", "read"})
 AT_RUNTIME = MAY_LOSE_RUNTIME | {"ready", "reset", "free", "stop"}
 _LATE_RUNTIME_S = 4.0
 PAUSE_S = 55.0  # longer than lease and visibility, and not so long that the next owner has always ended
+PATIENCE_S = 5.0  # with what a runtime was asked for, before it is told to stop
 SLOW_S = 60.0  # two tries of botocore with their timeouts
 
 
@@ -70,18 +72,17 @@ class Wire:
         if name in AT_RUNTIME:
             fault = _at_runtime(name, fault)
         if fault is not None:
-            self.process.troubled_s = self.world.loop.time() + SLOW_S
+            self.world.trouble(self.process, SLOW_S)
         answer: asyncio.Future[T] = self.world.loop.create_future()
         delay_s = self.world.latency_s()
         if fault is Fault.DIES_BEFORE:
             self.world.kill(self.pod, self.process)
         elif fault is Fault.PAUSED_BEFORE:
             self.world.pause(self.process, PAUSE_S)
-            delay_s += PAUSE_S
         elif fault is Fault.SLOW:
             delay_s += _LATE_RUNTIME_S if name in AT_RUNTIME else SLOW_S
         if fault is not Fault.DIES_BEFORE:
-            self.world.loop.later(delay_s, self._arrived, name, effect, answer, fault)
+            self.world.loop.when_it_runs(self.process, delay_s, self._arrived, name, effect, answer, fault)
         return await answer
 
     def _arrived(self, name: str, effect: Callable[[], T], answer: "asyncio.Future[T]", fault: Fault | None) -> None:
@@ -143,42 +144,62 @@ class Remote:
         return asked
 
 
-class RemoteQueue(Remote):
+class Poll:
     """A long poll goes on at SQS when nobody waits for it any more; what it still gets is given back."""
 
-    _fake: FakeQueue
+    def __init__(self, wire: Wire, queue: "LedgerQueue", until_s: float, most: int) -> None:
+        self.received: asyncio.Future[Sequence[Delivery]] = wire.world.loop.create_future()
+        self._wire = wire
+        self._queue = queue
+        self._until_s = until_s
+        self._most = most
+        self._looks = 0
+
+    def look_soon(self, after_s: float = 0) -> None:
+        """Instead of any later look."""
+        self._looks += 1
+        self._wire.world.loop.later(after_s + self._wire.world.latency_s(), self._look, self._looks)
+
+    def give_back(self, found: Sequence[Delivery]) -> None:
+        for delivery in found if not self._wire.is_closed else ():
+            at_once(self._queue.extend(delivery, 0))
+
+    def _look(self, number: int) -> None:
+        world, is_dead = self._wire.world, self._wire.process.is_dead
+        is_gone = self._wire.is_closed or self.received.done() or (is_dead and world.is_dropped())
+        if number != self._looks or is_gone:
+            return
+        found = at_once(self._queue.receive(0, self._most))
+        if found or world.loop.time() >= self._until_s:
+            world.loop.later(world.latency_s(), self._heard, found)
+        else:
+            self._queue.polls.append(self)
+            left_s = self._until_s - world.loop.time()
+            self.look_soon(min([left_s, *self._queue.visible_in_s()]))
+
+    def _heard(self, found: Sequence[Delivery]) -> None:
+        if not self.received.done():
+            self.received.set_result(found)
+        elif not self._wire.process.is_dead:
+            self.give_back(found)
+
+
+class RemoteQueue(Remote):
+    """Its polls hear of a message when it can be received, as SQS's do."""
+
+    _fake: "LedgerQueue"
 
     async def receive(self, wait_s: int, most: int) -> Sequence[Delivery]:
         until_s = self._wire.world.loop.time() + wait_s
-        received: asyncio.Future[Sequence[Delivery]] = self._wire.world.loop.create_future()
         await self._wire.call("receive", lambda: None)
-        self._look(until_s, most, received)
+        poll = Poll(self._wire, self._fake, until_s, most)
+        poll.look_soon()
         try:
-            return await received
+            return await poll.received
         except asyncio.CancelledError:
-            if received.done() and not received.cancelled():
-                self._give_back(received.result())
+            if poll.received.done() and not poll.received.cancelled():
+                poll.give_back(poll.received.result())
             raise
-
-    def _look(self, until_s: float, most: int, received: "asyncio.Future[Sequence[Delivery]]") -> None:
-        world = self._wire.world
-        if self._wire.is_closed or (self._wire.process.is_dead and world.is_dropped()):
-            return
-        found = [] if received.done() else at_once(self._fake.receive(0, most))
-        if not found and not received.done() and world.loop.time() < until_s:
-            world.loop.later(1, self._look, until_s, most, received)
-        else:
-            world.loop.later(world.latency_s(), self._heard, received, found)
-
-    def _heard(self, received: "asyncio.Future[Sequence[Delivery]]", found: Sequence[Delivery]) -> None:
-        if not received.done():
-            received.set_result(found)
-        elif not self._wire.process.is_dead:
-            self._give_back(found)
-
-    def _give_back(self, found: Sequence[Delivery]) -> None:
-        for delivery in found if not self._wire.is_closed else ():
-            at_once(self._fake.extend(delivery, 0))
 
 
 class RemoteFiles(Remote):
@@ -223,13 +244,15 @@ class RuntimeClient:
 
     async def run(self, work: Work, report: Report) -> Sequence[Artifact]:
         runtime = self._wire.pod.runtime
+        asking = asyncio.create_task(self._wire.call("run", lambda: runtime.begin(work, self._wire.process)))
         try:
-            run = await self._wire.call("run", lambda: runtime.begin(work, self._wire.process))
+            run = await asyncio.shield(asking)
             await run.begun
             report(Progress(value=0.25, nodes_done=1, nodes_total=4))
             await run.ended
             return await self._wire.call("history", lambda: runtime.made(run))
         except BaseException:
+            await within(PATIENCE_S, ProcessClock(self._wire), asking)
             await self._wire.call("stop", lambda: runtime.stop(work.run_id))
             raise
 
@@ -252,5 +275,5 @@ class ProcessClock:
     def monotonic_s(self) -> float:
         return self._wire.world.loop.time()
 
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+    def sleep(self, seconds: float) -> Coroutine[Any, Any, None]:
+        return self._wire.world.loop.sleep(seconds)

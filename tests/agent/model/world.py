@@ -127,6 +127,7 @@ class World:
         self.files.at["s3://team/a.png"] = PNG
         self.pods = [Pod(f"pod-{number}", Runtime(self, depth=1 + number % 3)) for number in range(pods)]
         self.faults: list[Planned] = []
+        self._troubled_s = 0.0
         self.graves: list[tuple[Process, Wire, asyncio.Event | None]] = []
 
     # chance, from the schedule's seed
@@ -195,8 +196,13 @@ class World:
 
     def pause(self, process: Process, seconds: float) -> None:
         process.is_paused = True
-        process.troubled_s = self.loop.time() + seconds
+        self.trouble(process, seconds)
         self.loop.later(seconds, self._go_on, process)
+
+    def trouble(self, process: Process, seconds: float) -> None:
+        """Something has gone wrong, of which more may be seen for so long."""
+        process.troubled_s = self.loop.time() + seconds
+        self._troubled_s = max(self._troubled_s, process.troubled_s)
 
     def sigterm(self, pod: Pod) -> None:
         """And SIGKILL at the end of the grace period."""
@@ -223,13 +229,14 @@ class World:
                 self.loop.resume(pod.process)
 
     def drain(self, limit_s: float = 3600) -> None:
-        """To the end of every job, with whatever ends started again."""
+        """To the end of every job and of every call on its way, with whatever ends started again."""
         self.heal()
         until_s = self.loop.time() + limit_s
         while self.loop.time() < until_s and not (self.queue.is_empty and self.is_over):
             for pod in self.pods:
                 self.start(pod)
             self.run_for(20)
+        self.run_for(self._troubled_s - self.loop.time())
         if not (self.queue.is_empty and self.is_over):
             waiting = {job_id[:8]: record.status for job_id, record in self.store.records.items()}
             self.violations.append(f"after {limit_s:.0f} s without a fault there is still work: {waiting}")
