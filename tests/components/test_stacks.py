@@ -131,6 +131,16 @@ def test_the_builder_may_push_to_the_copies_repositories_too(private: Engine) ->
     assert pushed == [f"arn:aws:ecr:us-west-2:123456789012:repository/sd-async-private/{name}" for name in names]
 
 
+def test_where_every_image_is_named_the_builder_is_there_for_the_copies_alone() -> None:
+    named = {
+        "sd-async:agent": json.dumps({"image": "registry.example/agent:1"}),
+        "sd-async:runtimes": json.dumps([{"name": "sdxl", "type": "comfyui", "image": "registry.example/comfyui:1"}]),
+    }
+    engine = evaluate(settings_of(ROOT / "Pulumi.private.yaml.example") | named, stack="private")
+    assert {one.name for one in engine.declared if one.token == BUILD} == {"karpenter", *KEDA}
+    assert engine.named("aws:s3/bucket:Bucket", "sd-async-private-contexts")
+
+
 def test_the_builder_is_outside_of_the_network_that_has_no_way_out(private: Engine) -> None:
     [project] = private.inputs("aws:codebuild/project:Project")
     assert "vpcConfig" not in project
