@@ -51,20 +51,13 @@ class Order:
     @property
     def variables(self) -> dict[str, str]:
         """What `images/build.sh` reads, or `images/copy.sh`."""
-        registry = self.repository_url.partition("/")[0]
         target = {"REPOSITORY": self.repository_url, "TAG": self.tag}
         if self.copy_of:
             return target | {"SOURCE": self.copy_of}
+        registry = self.repository_url.partition("/")[0]
         hub = {"DOCKER_HUB": f"{registry}/{self.docker_hub}"} if self.docker_hub else {}
-        return (
-            hub
-            | target
-            | {
-                "DOCKERFILE": self.dockerfile,
-                "CONTEXT": self.context,
-                "PLATFORMS": self.platforms,
-            }
-        )
+        how = {"DOCKERFILE": self.dockerfile, "CONTEXT": self.context, "PLATFORMS": self.platforms}
+        return hub | target | how
 
 
 class Builder:

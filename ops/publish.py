@@ -46,13 +46,10 @@ class Publisher:
         """Those that no setting names and those that are copied, all at once."""
         try:
             contexts = image_contexts.contexts(self._root, self._settings)
-        except ContextError as error:
-            raise OpsError(str(error)) from error
-        if not contexts:
-            self._tell("every image is named by a setting: there is none to build")
-            return []
-        bucket = self._contexts_bucket()
-        try:
+            if not contexts:
+                self._tell("every image is named by a setting: there is none to build")
+                return []
+            bucket = self._contexts_bucket()
             orders = {name: self._order(name, bucket, context.order) for name, context in contexts.items()}
             builds = {name: self._builder.begin(order) for name, order in orders.items()}
             return [
@@ -61,7 +58,7 @@ class Publisher:
                 )
                 for name, order in orders.items()
             ]
-        except BuildError as error:
+        except (BuildError, ContextError) as error:
             raise OpsError(str(error)) from error
 
     def chart(self, helm: Helm, registry: str | None = None) -> Published:
