@@ -72,7 +72,7 @@ class KedaOperator(pulumi.ComponentResource):
 
 
 def _values(args: KedaOperatorArgs) -> pulumi.Output[dict[str, Any]]:
-    own = {name: args.copied[name] for name in KEDA if name in args.copied}
+    own: dict[str, Any] = {name: args.copied[name] for name in KEDA if name in args.copied}
     return pulumi.Output.from_input(own).apply(lambda known: chart_values(args.settings, known))
 
 
