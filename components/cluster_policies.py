@@ -6,6 +6,8 @@ from components import naming
 from components.policies import SQS, Document, allow, assumed_by, document, partition
 
 FLOW_LOGS_SERVICE = "vpc-flow-logs.amazonaws.com"
+SPOT_SERVICE = "spot.amazonaws.com"
+SPOT_ROLE = f"aws-service-role/{SPOT_SERVICE}/AWSServiceRoleForEC2Spot"  # one for the whole account
 
 
 def flow_logs_writer(log_group: str) -> Document:
@@ -181,6 +183,9 @@ def _identity(arns: ControllerArns) -> Document:
         allow(["iam:PassRole"], [arns.node_role])
         | {"Condition": {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}},
         allow(["iam:GetInstanceProfile"], [arns.instance_profile]),
+        # An account that never had a spot instance lacks EC2's role for them; EC2 makes it for who may (0117)
+        allow(["iam:CreateServiceLinkedRole"], [f"arn:{name}:iam::{arns.account}:role/{SPOT_ROLE}"])
+        | {"Condition": {"StringEquals": {"iam:AWSServiceName": SPOT_SERVICE}}},
         allow(["iam:ListInstanceProfiles"], ["*"]),  # it knows no resource (Service Authorization Reference, IAM)
         allow(["eks:DescribeCluster"], [f"arn:{name}:eks:{region}:{arns.account}:cluster/{arns.cluster}"]),
     )

@@ -28,6 +28,7 @@ class BuildError(RuntimeError):
 class Order:
     """What is to be built, and by whom. repository_url: with the registry; archive: the zip of the context, here.
 
+    copy_of: an image elsewhere that is copied as it is, instead of being built from a Dockerfile.
     docker_hub: prefix in the same registry of a cache of Docker Hub; empty where there is none.
     """
 
@@ -35,11 +36,12 @@ class Order:
     bucket: str
     repository_url: str
     tag: str
-    dockerfile: str
-    context: str
-    platforms: str
     archive: str
     timeout_min: int
+    dockerfile: str = ""
+    context: str = ""
+    platforms: str = ""
+    copy_of: str = ""
     docker_hub: str = ""
 
     @property
@@ -48,16 +50,14 @@ class Order:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What `images/build.sh` reads."""
+        """What `images/build.sh` reads, or `images/copy.sh`."""
+        target = {"REPOSITORY": self.repository_url, "TAG": self.tag}
+        if self.copy_of:
+            return target | {"SOURCE": self.copy_of}
         registry = self.repository_url.partition("/")[0]
         hub = {"DOCKER_HUB": f"{registry}/{self.docker_hub}"} if self.docker_hub else {}
-        return hub | {
-            "REPOSITORY": self.repository_url,
-            "TAG": self.tag,
-            "DOCKERFILE": self.dockerfile,
-            "CONTEXT": self.context,
-            "PLATFORMS": self.platforms,
-        }
+        how = {"DOCKERFILE": self.dockerfile, "CONTEXT": self.context, "PLATFORMS": self.platforms}
+        return hub | target | how
 
 
 class Builder:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components import bundle, naming
+from components.image_copies import Copy, copies
 from components.settings import Settings
 
 AGENT = "agent"
@@ -16,6 +17,7 @@ FORMAT = 1  # part of the tag: raise it when the same inputs are to give another
 CACHE = Path(".cache/images")
 RECIPES = Path("images")  # a folder with a Dockerfile for each type of runtime
 BUILDSPEC, SCRIPT = RECIPES / "buildspec.yaml", RECIPES / "build.sh"
+COPY_BUILDSPEC, COPY_SCRIPT = RECIPES / "copy.yaml", RECIPES / "copy.sh"
 
 _AGENT_SOURCES = ("agent", "sd_async/__init__.py", "sd_async/contract", "requirements/agent.lock")
 
@@ -41,6 +43,27 @@ class Context:
     recipe: Recipe
     tag: str
     archive: Path
+
+    @property
+    def order(self) -> dict[str, str]:
+        """What the order of a build says of it."""
+        recipe = self.recipe
+        how = {"dockerfile": recipe.dockerfile, "context": recipe.context, "platforms": " ".join(recipe.platforms)}
+        return how | {"tag": self.tag, "archive": str(self.archive.resolve())}
+
+
+@dataclass(frozen=True)
+class Copying:
+    """An image that is only copied. archive: the zip of what copies it, which has no say in what comes of it."""
+
+    copy: Copy
+    archive: Path
+
+    @property
+    def order(self) -> dict[str, str]:
+        """What the order of a build says of it."""
+        copy = self.copy
+        return {"copy_of": f"{copy.source}:{copy.tag}", "tag": copy.tag, "archive": str(self.archive.resolve())}
 
 
 def recipe(image: str) -> Recipe:
@@ -71,6 +94,24 @@ def context(root: Path, image: str) -> Context:
     return Context(found, tag, archive)
 
 
+def copying(root: Path, copy: Copy) -> Copying:
+    """How an image is copied. root: as of `context`."""
+    files = {"buildspec.yml": COPY_BUILDSPEC, COPY_SCRIPT.as_posix(): COPY_SCRIPT}
+    entries = {name: (root / path).read_bytes() for name, path in files.items()}
+    digest = hashlib.sha256(repr(sorted(entries.items())).encode()).hexdigest()
+    archive = root / CACHE / f"copy-{digest[:16]}.zip"
+    if not archive.exists():
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        bundle.put(archive, entries)
+    return Copying(copy, archive)
+
+
+def contexts(root: Path, settings: Settings) -> dict[str, Context | Copying]:
+    """Of all that CodeBuild makes for the stack, by name. Raises: ContextError."""
+    copied = {copy.name: copying(root, copy) for copy in copies(settings)}
+    return {image: context(root, image) for image in wanted(settings)} | copied
+
+
 def wanted(settings: Settings) -> tuple[str, ...]:
     """Images that the stack builds, each once: those that no setting names."""
     types = {runtime.type.value for runtime in settings.runtimes if runtime.image is None}
@@ -78,7 +119,7 @@ def wanted(settings: Settings) -> tuple[str, ...]:
 
 
 def builds_at_aws(settings: Settings) -> bool:
-    return settings.images.build == "codebuild" and bool(wanted(settings))
+    return settings.images.build == "codebuild" and bool(wanted(settings) or copies(settings))
 
 
 def docker_hub(settings: Settings) -> str:

@@ -44,6 +44,17 @@ def builder(arns: BuilderArns, settings: Settings) -> Document:
     )
 
 
+def copies_lifecycle(keep: int) -> dict[str, Any]:
+    """Only the newest versions are kept. What has no tag stays: the images of a copy's platforms have none."""
+    selection = {
+        "tagStatus": "tagged",
+        "tagPatternList": ["*"],
+        "countType": "imageCountMoreThan",
+        "countNumber": keep,
+    }
+    return {"rules": [{"rulePriority": 1, "selection": selection, "action": {"type": "expire"}}]}
+
+
 def lifecycle(keep: int) -> dict[str, Any]:
     """Only the newest images are kept, and nothing that lost its tag in a push that was broken off."""
     untagged = {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 1}

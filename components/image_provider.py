@@ -92,5 +92,5 @@ def session_of(props: dict[str, Any]) -> Any:
 
 def order_of(props: dict[str, Any]) -> Order:
     """The order among a resource's properties; on the wire there are only floating-point numbers."""
-    given = {name: props[name] for name in ORDER}
+    given = {name: props[name] for name in ORDER if name in props}
     return Order(**{**given, "timeout_min": int(given["timeout_min"])})

@@ -1,18 +1,21 @@
 """Where the stack's images lie, and how those that no setting names come there.
 
-A repository for the agent, for each type of runtime that the stack has, and for the chart.
+A repository for the agent, for each type of runtime that the stack has, and for the chart; where nodes have no way out
+(0116), one for each image of the controllers, which is copied.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pulumi
 from pulumi_aws import cloudwatch, codebuild, ecr, iam, s3
 
 from components import image_contexts, image_policies, naming, policies
-from components.image_contexts import AGENT, Context
+from components.image_contexts import AGENT, Context, Copying
+from components.image_copies import copies
 from components.image_policies import BuilderArns
 from components.settings import Settings
 from components.settings_runtimes import RuntimeSettings
@@ -32,13 +35,15 @@ class ImagesArgs:
 
 
 class Images(pulumi.ComponentResource):
-    """urls: of the repositories, by the agent's, the runtime type's or the chart's name.
+    """urls: of the repositories, by the agent's, the runtime type's, the copy's or the chart's name.
 
-    built: images by their digest, `repository@sha256:…`, by the agent's or the runtime type's name.
+    built: images by their digest, `repository@sha256:…`, by the agent's or the runtime type's name. copied: those of
+    controllers that were only copied, by the names of `image_copies`.
     """
 
     urls: Mapping[str, pulumi.Output[str]]
     built: Mapping[str, pulumi.Output[str]]
+    copied: Mapping[str, pulumi.Output[str]]
 
     def __init__(self, name: str, args: ImagesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("sd:images:Images", name, None, opts)
@@ -47,9 +52,9 @@ class Images(pulumi.ComponentResource):
         names = repositories(args.settings) if args.settings.images.repositories else ()
         self._repositories = {name: self._repository(name) for name in names}
         self.urls = {name: repository.repository_url for name, repository in self._repositories.items()}
-        contexts = {image: image_contexts.context(args.root, image) for image in image_contexts.wanted(args.settings)}
-        build = self._by_docker if args.settings.images.build == "local" else self._by_codebuild
-        self.built = build(contexts) if contexts else {}
+        made = self._made()
+        self.copied = {copy.name: made[copy.name] for copy in copies(args.settings)}
+        self.built = {name: image for name, image in made.items() if name not in self.copied}
         self.register_outputs({})
 
     @property
@@ -58,6 +63,14 @@ class Images(pulumi.ComponentResource):
 
     def runtime(self, runtime: RuntimeSettings) -> pulumi.Input[str]:
         return runtime.image or self.built[runtime.type.value]
+
+    def _made(self) -> dict[str, pulumi.Output[str]]:
+        root, settings = self._args.root, self._settings
+        if settings.images.build == "local":  # nothing is copied then, as the settings see to
+            here = {image: image_contexts.context(root, image) for image in image_contexts.wanted(settings)}
+            return self._by_docker(here) if here else {}
+        contexts = image_contexts.contexts(root, settings)
+        return self._by_codebuild(contexts) if contexts else {}
 
     def _repository(self, name: str) -> ecr.Repository:
         """A tag that was pushed once means the same image for ever, so that a release can be read back from its tag."""
@@ -70,9 +83,15 @@ class Images(pulumi.ComponentResource):
             force_delete=True,  # its images go with the stack: `pulumi destroy` leaves nothing behind
             opts=self._child,
         )
-        rules = json.dumps(image_policies.lifecycle(self._settings.images.keep * manifests(name)))
+        rules = json.dumps(self._lifecycle(name))
         ecr.LifecyclePolicy(name, repository=repository.name, policy=rules, opts=self._child)
         return repository
+
+    def _lifecycle(self, name: str) -> dict[str, Any]:
+        keep = self._settings.images.keep
+        if name in {copy.name for copy in copies(self._settings)}:
+            return image_policies.copies_lifecycle(keep)
+        return image_policies.lifecycle(keep * manifests(name))
 
     def _by_docker(self, contexts: Mapping[str, Context]) -> dict[str, pulumi.Output[str]]:
         """With this machine's Docker, whose builder must know all platforms of an image."""
@@ -102,7 +121,7 @@ class Images(pulumi.ComponentResource):
         }
         return {name: pulumi.Output.format("{0}@{1}", self.urls[name], image.digest) for name, image in images.items()}
 
-    def _by_codebuild(self, contexts: Mapping[str, Context]) -> dict[str, pulumi.Output[str]]:
+    def _by_codebuild(self, contexts: Mapping[str, Context | Copying]) -> dict[str, pulumi.Output[str]]:
         """At AWS: nothing but Pulumi is needed here."""
         from components.image_provider import ImageBuild  # noqa: PLC0415 - it loads botocore
 
@@ -116,11 +135,7 @@ class Images(pulumi.ComponentResource):
                     "project": project.name,
                     "bucket": bucket.bucket,
                     "repository_url": self.urls[name],
-                    "tag": context.tag,
-                    "dockerfile": context.recipe.dockerfile,
-                    "context": context.recipe.context,
-                    "platforms": " ".join(context.recipe.platforms),
-                    "archive": str(context.archive.resolve()),
+                    **context.order,
                     "timeout_min": images.build_timeout_min,
                     "docker_hub": image_contexts.docker_hub(self._settings),
                     "region": self._settings.region,
@@ -132,7 +147,7 @@ class Images(pulumi.ComponentResource):
         }
         return {name: pulumi.Output.format("{0}@{1}", self.urls[name], each.digest) for name, each in builds.items()}
 
-    def _project(self, bucket: s3.Bucket, contexts: Mapping[str, Context]) -> tuple[codebuild.Project, iam.RolePolicy]:
+    def _project(self, bucket: s3.Bucket, names: Iterable[str]) -> tuple[codebuild.Project, iam.RolePolicy]:
         """The project of all images, and what it needs before it can build."""
         settings, name = self._settings, naming.image_project(self._settings)
         group = cloudwatch.LogGroup(
@@ -164,14 +179,15 @@ class Images(pulumi.ComponentResource):
         document = pulumi.Output.all(
             bucket=bucket.arn,
             log_group=group.arn,
-            repositories=pulumi.Output.all(*(self._repositories[each].arn for each in contexts)),
+            repositories=pulumi.Output.all(*(self._repositories[name].arn for name in names)),
         ).apply(lambda known: json.dumps(image_policies.builder(BuilderArns(**known), settings)))
         return project, iam.RolePolicy("images", role=role.name, policy=document, opts=self._child)
 
 
 def repositories(settings: Settings) -> tuple[str, ...]:
-    """Names, each once: the agent's, those of the runtimes' types, and the chart's."""
-    return (AGENT, *sorted({runtime.type.value for runtime in settings.runtimes}), CHART)
+    """Names, each once: the agent's, those of the runtimes' types and of what is copied, and the chart's."""
+    types = sorted({runtime.type.value for runtime in settings.runtimes})
+    return (AGENT, *types, *(copy.name for copy in copies(settings)), CHART)
 
 
 def manifests(name: str) -> int:

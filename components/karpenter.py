@@ -1,7 +1,8 @@
 """Karpenter: the controller with its identity and its queue of interruptions, and the GPU nodes it may start."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pulumi
 from pulumi_aws import cloudwatch, get_caller_identity_output, iam, sqs
@@ -12,6 +13,7 @@ from pulumi_kubernetes.helm import v3 as helm
 from components import cluster_policies, image_policies, naming, nodepools, policies
 from components.chart_values import POOL_LABEL
 from components.cluster_policies import ControllerArns
+from components.image_copies import KARPENTER
 from components.settings import Settings
 
 CHART = "oci://public.ecr.aws/karpenter/karpenter"
@@ -35,8 +37,11 @@ END_MARGIN_S = 900  # an instance's own shutdown, after the longest grace
 
 @dataclass(frozen=True, kw_only=True)
 class KarpenterArgs:
+    """copied: the stack's own copies of controllers' images, by name; none where nodes reach the others."""
+
     settings: Settings
     cluster: str
+    copied: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
 
 
 class Karpenter(pulumi.ComponentResource):
@@ -56,7 +61,7 @@ class Karpenter(pulumi.ComponentResource):
             version=args.settings.karpenter.version,
             name="karpenter",
             namespace=NAMESPACE,
-            values=queue.name.apply(self._values),
+            values=pulumi.Output.all(queue.name, args.copied.get(KARPENTER)).apply(lambda known: self._values(*known)),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[*bound, *events]),
         )
         self.register_outputs({})
@@ -147,7 +152,9 @@ class Karpenter(pulumi.ComponentResource):
         )
         return [bound, *may]
 
-    def _values(self, queue_name: str) -> dict[str, object]:
+    def _values(self, queue_name: str, copied: str | None) -> dict[str, object]:
+        elsewhere = f"{self._settings.cluster.registries.ecr_public}/karpenter/controller"
+        repository = copied.partition("@")[0] if copied else elsewhere
         return {
             "settings": {
                 "clusterName": self._args.cluster,
@@ -159,8 +166,8 @@ class Karpenter(pulumi.ComponentResource):
             "replicas": min(2, self._settings.cluster.nodes),
             "dnsPolicy": "Default",  # it has to make nodes also when the cluster's DNS has none
             "controller": {
-                # tag and digest stay the chart's own
-                "image": {"repository": f"{self._settings.cluster.registries.ecr_public}/karpenter/controller"},
+                # tag and digest stay the chart's own: a copy has them too, or does not run
+                "image": {"repository": repository},
                 "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}},
             },
         }

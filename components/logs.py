@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
@@ -11,7 +11,9 @@ from pulumi_aws import eks as aws_eks
 from pulumi_kubernetes.helm import v3 as helm
 
 from components import cluster_policies, naming, policies
+from components.image_copies import FLUENT_BIT
 from components.settings import Settings
+from components.settings_platform import FLUENT_BIT_IMAGES
 
 REPOSITORY, CHART = "https://aws.github.io/eks-charts", "aws-for-fluent-bit"
 ADDON = "amazon-cloudwatch-observability"
@@ -22,8 +24,11 @@ ANY_TAINT = [{"operator": "Exists"}]  # of GPU nodes above all, where the agents
 
 @dataclass(frozen=True, kw_only=True)
 class LogsArgs:
+    """copied: the stack's own copies of controllers' images, by name; none where nodes reach the others."""
+
     settings: Settings
     cluster: str
+    copied: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
 
 
 class Logs(pulumi.ComponentResource):
@@ -77,7 +82,9 @@ class Logs(pulumi.ComponentResource):
             version=self._args.settings.observability.fluent_bit,
             name="fluent-bit",
             namespace=namespace,
-            values=chart_values(self._args.settings),
+            values=pulumi.Output.from_input(self._args.copied.get(FLUENT_BIT)).apply(
+                lambda known: chart_values(self._args.settings, known)
+            ),
             opts=opts,
         )
 
@@ -113,13 +120,16 @@ ADDON_VALUES = {
 }
 
 
-def chart_values(settings: Settings) -> dict[str, Any]:
-    """Only what the stack's own namespaces say is sent, since it is paid by the byte."""
+def chart_values(settings: Settings, copied: str | None = None) -> dict[str, Any]:
+    """Only what the stack's own namespaces say is sent, since it is paid by the byte.
+
+    copied: `repository@digest` of the stack's own copy of the image.
+    """
     namespaces = (settings.kubernetes.namespace, "keda", "kube-system")
     paths = [f"/var/log/containers/*_{namespace}_*.log" for namespace in namespaces]
     return {
         "fullnameOverride": "fluent-bit",
-        "image": {"repository": f"{settings.cluster.registries.ecr_public}/aws-observability/aws-for-fluent-bit"},
+        "image": _image(settings, copied),
         "serviceAccount": {"create": True, "name": ACCOUNTS["fluent-bit"][1]},
         "input": {"path": ",".join(paths)},
         "filter": {"keepLog": "Off"},  # a line in JSON is sent in its parts, and not once more as text
@@ -134,3 +144,11 @@ def chart_values(settings: Settings) -> dict[str, Any]:
         "volumes": [{"name": "varlog", "hostPath": {"path": "/var/log"}}],
         "volumeMounts": [{"name": "varlog", "mountPath": "/var/log"}],
     }
+
+
+def _image(settings: Settings, copied: str | None) -> dict[str, str]:
+    """The tag is the chart's own, which knows no digest and writes what is its tag after a colon."""
+    if copied is None:
+        return {"repository": f"{settings.cluster.registries.ecr_public}/aws-observability/aws-for-fluent-bit"}
+    repository, _, digest = copied.partition("@")
+    return {"repository": repository, "tag": f"{FLUENT_BIT_IMAGES[settings.observability.fluent_bit]}@{digest}"}

@@ -9,8 +9,8 @@ from typing import Any
 
 from components import settings_cluster, settings_platform
 from components.schema import checked, read, refuse_unknown, shown, text
-from components.settings_cluster import ClusterSections
-from components.settings_platform import PlatformSections
+from components.settings_cluster import ClusterSections, unreachable_registries
+from components.settings_platform import FLUENT_BIT_IMAGES, PlatformSections
 from components.settings_runtimes import (
     DEFAULT_PORTS,
     HEALTH_PORT,
@@ -148,6 +148,7 @@ def _conflicts(sections: Sections) -> Iterator[str]:
         if runtime.port == HEALTH_PORT:
             yield f"runtimes[{index}].port: {HEALTH_PORT} is the agent's own in the same pod; choose another."
     yield from _image_conflicts(sections)
+    yield from _copy_conflicts(sections)
     yield from settings_platform.conflicts(sections)
     yield from settings_cluster.conflicts(sections)
     yield from _pool_conflicts(sections)
@@ -184,6 +185,25 @@ def _image_conflicts(sections: Sections) -> Iterator[str]:
     for owner, image in (named | {"agent": sections.agent.image}).items():
         if image is None:
             yield f"{owner}.image: is missing, and images.{key}: {value} builds none; name one, or leave {key} out."
+
+
+def _copy_conflicts(sections: Sections) -> Iterator[str]:
+    """Images of controllers that nodes can't pull, where the stack can't copy them either."""
+    images, watch, missing = sections.images, sections.observability, unreachable_registries(sections)
+    out = "name a mirror that nodes reach, or set network.nat to single."
+    if images.build != "codebuild" or not images.repositories:
+        key, value = ("build", images.build) if images.build != "codebuild" else ("repositories", "false")
+        for registry, public in missing.items():
+            yield (
+                f"cluster.registries.{registry}: with nat `none` nodes have no way to {public}, and images.{key}: "
+                f"{value} copies no image from there; leave {key} out and they are copied, {out}"
+            )
+    if "ecr_public" in missing and watch.logs == "fluent-bit" and watch.fluent_bit not in FLUENT_BIT_IMAGES:
+        yield (
+            f"observability.fluent_bit: {watch.fluent_bit} is a chart whose image is not known here, so that it can't "
+            f"be copied, and nodes have no way to it with nat `none`; choose {', '.join(FLUENT_BIT_IMAGES)}, or logs: "
+            "cloudwatch-addon, or name a mirror in cluster.registries.ecr_public."
+        )
 
 
 def _long_caches(prefix: str, sections: Sections) -> Iterator[str]:

@@ -70,7 +70,8 @@ class AddonSettings:
 class RegistrySettings:
     """Where the controllers' images come from: the public registries, or mirrors of them with the same names below.
 
-    ecr_public: of Karpenter and Fluent Bit. github: of KEDA. A pull-through cache of ECR is such a mirror.
+    ecr_public: of Karpenter and Fluent Bit. github: of KEDA. A pull-through cache of ECR is such a mirror. One that is
+    left out with `network.nat: none` has its images copied into repositories of the stack.
     """
 
     ecr_public: str = checked(_mirror, PUBLIC_ECR)
@@ -174,24 +175,30 @@ def conflicts(sections: ClusterSections) -> Iterator[str]:
     """What is wrong between settings of this file that are right by themselves."""
     yield from _network_conflicts(sections.network)
     if sections.cluster.create and not sections.kubernetes.context:
-        yield from _image_conflicts(sections)
+        yield from _exporter_conflicts(sections)
     if not sections.cluster.public_access and not sections.cluster.private_access:
         yield "cluster.private_access: false, as public_access, leaves no way to the cluster; set one of them to true."
     for index, pool in enumerate(sections.karpenter.pools):
         yield from _pool_conflicts(f"karpenter.pools[{index}]", pool)
 
 
-def _image_conflicts(sections: ClusterSections) -> Iterator[str]:
-    """Images of controllers that nodes without a way out can't pull."""
+def unreachable_registries(sections: ClusterSections) -> dict[str, str]:
+    """Public registries whose images nodes need and can't pull, by their key in `cluster.registries`.
+
+    Of an existing VPC the ways out are not known, and where a mirror is named it is the owner's to fill.
+    """
+    network, mirrors = sections.network, sections.cluster.registries
+    is_own = sections.cluster.create and not sections.kubernetes.context and not network.vpc_id
+    if not is_own or network.nat != "none":
+        return {}
+    named = {"ecr_public": (PUBLIC_ECR, mirrors.ecr_public), "github": (GITHUB, mirrors.github)}
+    return {key: public for key, (public, given) in named.items() if given == public}
+
+
+def _exporter_conflicts(sections: ClusterSections) -> Iterator[str]:
+    """The one image that nodes without a way out can't pull and the stack does not copy."""
     if sections.network.vpc_id or sections.network.nat != "none":
         return
-    mirrors = sections.cluster.registries
-    for key, public, given in (("ecr_public", PUBLIC_ECR, mirrors.ecr_public), ("github", GITHUB, mirrors.github)):
-        if given == public:
-            yield (
-                f"cluster.registries.{key}: with nat `none` nodes have no way to {public}; name a mirror that they "
-                "reach, such as a pull-through cache of ECR, or set network.nat to single."
-            )
     if sections.karpenter.dcgm_exporter:
         yield (
             "karpenter.dcgm_exporter: its image is at nvcr.io, to which nodes have no way with nat `none`; leave it "

@@ -21,6 +21,9 @@ UPSTREAMS = {
 }
 NAMED_UPSTREAMS = ("docker-hub", "github")  # they want to know who asks
 
+# Versions of the chart aws-for-fluent-bit to the tags of its image, which follow no rule (aws/eks-charts, values.yaml).
+FLUENT_BIT_IMAGES = {"0.2.0": "3.2.1"}
+
 _client = text(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?", "client name: a letter, then up to 31 of a-z, 0-9 and inner `-`")
 _secret = text(
     r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:ecr-pullthroughcache/[\w/+=.@-]+",

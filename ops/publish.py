@@ -5,7 +5,7 @@ An image's tag follows from what it is built from, as in `pulumi up`, which then
 
 import base64
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,14 +43,14 @@ class Publisher:
         self._builder = Builder(clients, clock, tell)
 
     def images(self) -> list[Published]:
-        """Those that no setting names, all at once."""
-        wanted = image_contexts.wanted(self._settings)
-        if not wanted:
-            self._tell("every image is named by a setting: there is none to build")
-            return []
-        bucket = self._contexts_bucket()
+        """Those that no setting names and those that are copied, all at once."""
         try:
-            orders = {name: self._order(name, bucket) for name in wanted}
+            contexts = image_contexts.contexts(self._root, self._settings)
+            if not contexts:
+                self._tell("every image is named by a setting: there is none to build")
+                return []
+            bucket = self._contexts_bucket()
+            orders = {name: self._order(name, bucket, context.order) for name, context in contexts.items()}
             builds = {name: self._builder.begin(order) for name, order in orders.items()}
             return [
                 Published(
@@ -88,19 +88,14 @@ class Publisher:
             )
         return str(found[0]["source"]["location"].partition("/")[0])
 
-    def _order(self, name: str, bucket: str) -> Order:
-        context = image_contexts.context(self._root, name)
+    def _order(self, name: str, bucket: str, context: Mapping[str, str]) -> Order:
         return Order(
             project=naming.image_project(self._settings),
             bucket=bucket,
             repository_url=self._repository_url(name),
-            tag=context.tag,
-            dockerfile=context.recipe.dockerfile,
-            context=context.recipe.context,
-            platforms=" ".join(context.recipe.platforms),
-            archive=str(context.archive),
             timeout_min=self._settings.images.build_timeout_min,
             docker_hub=image_contexts.docker_hub(self._settings),
+            **context,
         )
 
     def _repository_url(self, name: str) -> str:

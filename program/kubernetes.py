@@ -83,10 +83,12 @@ def _new_cluster(platform: Platform, network: Network) -> tuple[Base, dict[str, 
         both = pulumi.ResourceOptions.merge(tagged(component), pulumi.ResourceOptions(providers=[provider]))
         return _after(both, *cluster.ready, *after)
 
-    karpenter = Karpenter("karpenter", KarpenterArgs(settings=settings, cluster=cluster.name), inside("karpenter"))
-    logs = Logs("logs", LogsArgs(settings=settings, cluster=cluster.name), inside("logs"))
+    copied = platform.images.copied
+    karpenter_args = KarpenterArgs(settings=settings, cluster=cluster.name, copied=copied)
+    karpenter = Karpenter("karpenter", karpenter_args, inside("karpenter"))
+    logs = Logs("logs", LogsArgs(settings=settings, cluster=cluster.name, copied=copied), inside("logs"))
     queue_arns = [queue.arn for queue in platform.messaging.queues.values()]
-    scaler = KedaOperatorArgs(settings=settings, cluster=cluster.name, queue_arns=queue_arns)
+    scaler = KedaOperatorArgs(settings=settings, cluster=cluster.name, queue_arns=queue_arns, copied=copied)
     keda = KedaOperator("keda", scaler, inside("keda"))
     access = [
         bound for runtime in settings.runtimes for bound in _access(platform, runtime, cluster.name, inside("runtime"))

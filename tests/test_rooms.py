@@ -36,7 +36,7 @@ PURE_FILES = (
     *(f"settings_{part}" for part in ("cluster", "docs", "platform", "runtimes")),
     *("schema", "chart_values", "answers", "bundle", "cluster_policies", "nodepools", "prices"),
     *("asking", "price_list"),
-    *(f"image_{part}" for part in ("contexts", "policies")),
+    *(f"image_{part}" for part in ("contexts", "copies", "policies")),
 )
 PURE_MODULES = tuple(f"components.{name}" for name in PURE_FILES)
 # Images at AWS, for `pulumi up` and for an operator's command: the only files of components that know boto3 (0084).

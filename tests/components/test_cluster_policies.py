@@ -47,6 +47,17 @@ EXCUSED = """
 """
 
 
+def test_the_first_spot_instance_of_an_account_brings_ec2s_role_for_them_and_no_other_role() -> None:
+    statements = [each for one in controller(CONTROLLER).values() for each in one["Statement"]]
+    [making] = [one for one in statements if any(action.startswith("iam:Create") for action in one["Action"])]
+    assert making == {
+        "Effect": "Allow",
+        "Action": ["iam:CreateServiceLinkedRole"],
+        "Resource": ["arn:aws:iam::123456789012:role/aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot"],
+        "Condition": {"StringEquals": {"iam:AWSServiceName": "spot.amazonaws.com"}},
+    }
+
+
 def test_an_agent_reaches_its_own_queue_models_and_topic_only() -> None:
     found = {tuple(one["Action"]): one["Resource"] for one in agent(ARNS, "sd15")["Statement"][:2]}
     assert found[("sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage")] == [ARNS.queue]

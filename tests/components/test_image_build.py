@@ -1,4 +1,4 @@
-"""The script that CodeBuild runs, with docker and aws that only write down what they are told."""
+"""The scripts that CodeBuild runs, with docker and aws that only write down what they are told."""
 
 import os
 import subprocess
@@ -74,3 +74,33 @@ def test_with_a_cache_of_docker_hub_bases_come_from_there(tools: Path) -> None:
         line for line in (ROOT / "images/comfyui/Dockerfile").read_text().splitlines() if "ARG BASE_IMAGE" in line
     ]
     assert base.startswith("ARG BASE_IMAGE=${HUB}/")
+
+
+def copied(tools: Path, refused: str = "nothing at all") -> tuple[int, list[str]]:
+    environment = {
+        "PATH": f"{tools}:{os.environ['PATH']}",
+        "CALLS": str(tools / "calls"),
+        "REFUSED": refused,
+        "REPOSITORY": REPOSITORY,
+        "TAG": "2.21.1",
+        "SOURCE": "ghcr.io/kedacore/keda:2.21.1",
+    }
+    done = subprocess.run(
+        ["bash", ROOT / "images/copy.sh"], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    return done.returncode, (tools / "calls").read_text().splitlines()
+
+
+def test_a_copy_is_one_step_that_keeps_every_platform_and_the_digest(tools: Path) -> None:
+    code, calls = copied(tools)
+    assert code == 0
+    assert [call for call in calls if not call.startswith(("aws", "docker login"))] == [
+        f"docker buildx imagetools create --prefer-index=false --tag {REPOSITORY}:2.21.1 ghcr.io/kedacore/keda:2.21.1"
+    ]
+    assert f"docker login --username AWS --password-stdin {REPOSITORY.partition('/')[0]}" in calls
+
+
+@pytest.mark.parametrize("refused", ["login", "imagetools"])
+def test_a_copy_that_fails_is_a_build_that_fails(tools: Path, refused: str) -> None:
+    code, _ = copied(tools, refused)
+    assert code == 1

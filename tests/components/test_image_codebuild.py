@@ -221,3 +221,22 @@ def test_a_context_that_is_gone_is_told(order: Order) -> None:
     Path(order.archive).unlink()
     with pytest.raises(BuildError, match=r"can't be built by sd-async-dev-images: .*agent-src-1\.zip"):
         Builder(aws.clients, Clock()).ensure(order)
+
+
+def test_a_copy_is_told_its_source_and_nothing_of_a_dockerfile(order: Order) -> None:
+    copy = Order(
+        project=order.project,
+        bucket=order.bucket,
+        repository_url=order.repository_url,
+        tag="2.21.1",
+        archive=order.archive,
+        timeout_min=60,
+        copy_of="ghcr.io/kedacore/keda:2.21.1",
+        docker_hub="sd-async-dev/docker-hub",
+    )
+    assert copy.variables == {
+        "REPOSITORY": order.repository_url,
+        "TAG": "2.21.1",
+        "SOURCE": "ghcr.io/kedacore/keda:2.21.1",
+    }
+    assert "SOURCE" not in order.variables

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from components.image_contexts import AGENT, Context, ContextError, context, recipe, wanted
+from components.image_contexts import AGENT, Context, ContextError, context, contexts, copying, recipe, wanted
+from components.image_copies import Copy
+from components.settings_cluster import NEEDED_WITHOUT_NAT
 from sd_async.contract.jobs import RuntimeType
 from tests.components.example import CONFIG, stack
 from tests.support.engine import ROOT
@@ -114,3 +116,42 @@ def test_only_what_no_setting_names_is_built_and_two_runtimes_of_a_type_share_an
     assert wanted(stack()) == ()
     assert wanted(stack(agent={}, runtimes=[plain, {**plain, "name": "other"}])) == ("agent", "comfyui")
     assert wanted(stack(runtimes=[plain, CONFIG["sd-async:runtimes"][1]])) == ("comfyui",)
+
+
+COPY = Copy("keda", "ghcr.io/kedacore/keda", "2.21.1")
+
+
+def test_a_copys_zip_holds_what_copies_and_nothing_to_build(project: Path) -> None:
+    with zipfile.ZipFile(copying(project, COPY).archive) as archive:
+        found = {name: archive.read(name) for name in archive.namelist()}
+    assert found == {
+        "buildspec.yml": (project / "images/copy.yaml").read_bytes(),
+        "images/copy.sh": (project / "images/copy.sh").read_bytes(),
+    }
+
+
+def test_a_copy_has_the_tag_of_its_source_whatever_copies_it(project: Path) -> None:
+    before = copying(project, COPY)
+    assert before.order["copy_of"] == "ghcr.io/kedacore/keda:2.21.1"
+    grown(project / "images/copy.sh")
+    after = copying(project, COPY)
+    assert before.order["tag"] == after.order["tag"] == "2.21.1"
+    assert after.archive != before.archive, "and so the zip of the other script is sent"
+
+
+def test_what_copies_is_no_input_of_what_is_built(project: Path) -> None:
+    before = context(project, AGENT)
+    grown(project / "images/copy.sh")
+    grown(project / "images/copy.yaml")
+    assert context(project, AGENT) == before
+
+
+def test_a_stack_with_no_way_out_makes_copies_beside_what_it_builds() -> None:
+    private = stack(
+        agent={},
+        network={"nat": "none", "endpoints": list(NEEDED_WITHOUT_NAT)},
+        cluster={"create": True},
+        observability={"logs": "none"},
+    )
+    assert list(contexts(ROOT, private)) == ["agent", "karpenter", "keda", "keda-metrics", "keda-webhooks"]
+    assert contexts(ROOT, stack()) == {}

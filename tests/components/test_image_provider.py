@@ -19,7 +19,7 @@ from pulumi.runtime import rpc
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from components.image_codebuild import Order
-from components.image_provider import BuildProvider, SweepProvider
+from components.image_provider import BuildProvider, SweepProvider, order_of
 from local.emulator import Emulator, running
 from tests.support.engine import ROOT
 
@@ -132,6 +132,25 @@ def test_an_image_that_has_expired_is_built_again_after_a_refresh(provider: Any,
     gone = provider.Read(provider_pb2.ReadRequest(id=REPOSITORY, properties=wire(digest=digest)))
     asked = provider_pb2.DiffRequest(id=REPOSITORY, olds=gone.properties, news=wire())
     assert provider.Diff(asked).changes == provider_pb2.DiffResponse.DIFF_SOME
+
+
+def test_what_an_older_stack_has_kept_of_a_build_still_says_all_of_it() -> None:
+    kept = {name: value for name, value in asdict(ORDER).items() if name != "copy_of"}
+    assert order_of({**kept, "timeout_min": 60.0, "digest": "sha256:1"}) == ORDER
+
+
+def test_what_is_kept_of_a_copy_is_its_order_too() -> None:
+    copy = Order(
+        project="p",
+        bucket="b",
+        repository_url="r/keda",
+        tag="1",
+        archive="a.zip",
+        timeout_min=60,
+        copy_of="ghcr.io/k:1",
+    )
+    built_by = ("dockerfile", "context", "platforms")
+    assert order_of({name: value for name, value in asdict(copy).items() if name not in built_by}) == copy
 
 
 def test_a_build_that_can_not_be_started_is_the_resources_error_with_its_sentence(

@@ -12,6 +12,7 @@ EXISTING = {"vpc_id": "vpc-00000001", "private_subnet_ids": ["subnet-00000001", 
 RUNTIME = {"name": "sd15", "type": "comfyui", "image": "registry.example/comfyui:1"}
 
 
+NO_WAY = "with nat `none` nodes have no way to"
 MIRRORS = {"ecr_public": "mirror.example/ecr", "github": "mirror.example:5000/github"}
 
 
@@ -56,12 +57,24 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "sd-async:api.domain: a private API has no name of its own here; leave out api.domain, or api.private",
     ),
     (
-        isolated(registries={"github": "mirror.example/github"}),
-        "sd-async:cluster.registries.ecr_public: with nat `none` nodes have no way to public.ecr.aws; name a mirror",
+        isolated(registries={"github": "mirror.example/github"}) | {"images": {"build": "given"}},
+        (
+            f"sd-async:cluster.registries.ecr_public: {NO_WAY} public.ecr.aws, and images.build: given copies no image "
+            "from there; leave build out and they are copied, name a mirror that nodes reach, or set network.nat to "
+            "single."
+        ),
     ),
     (
-        isolated(registries={"ecr_public": "mirror.example/ecr"}),
-        "sd-async:cluster.registries.github: with nat `none` nodes have no way to ghcr.io; name a mirror",
+        isolated(registries={"ecr_public": "mirror.example/ecr"}) | {"images": {"build": "local"}},
+        f"sd-async:cluster.registries.github: {NO_WAY} ghcr.io, and images.build: local copies no image from there;",
+    ),
+    (
+        isolated(registries={"ecr_public": "mirror.example/ecr"}) | {"images": {"repositories": False}},
+        f"sd-async:cluster.registries.github: {NO_WAY} ghcr.io, and images.repositories: false copies no image from",
+    ),
+    (
+        isolated() | {"observability": {"fluent_bit": "0.3.0"}},
+        "sd-async:observability.fluent_bit: 0.3.0 is a chart whose image is not known here, so that it can't be copied",
     ),
     (
         isolated(registries=MIRRORS) | {"karpenter": {"dcgm_exporter": True}},
@@ -86,15 +99,27 @@ def test_what_does_not_go_together_is_refused_with_the_way_out(sections: dict[st
         copying(mode="mount", copy={"size_gib": 100}),
         {"cluster": {"create": True}, "api": {"private": True}},
         {"cluster": {"create": True}, "network": EXISTING, "api": {"vpc_endpoint_id": "vpce-01234567"}},
-        isolated(registries=MIRRORS),
+        isolated(registries=MIRRORS) | {"images": {"build": "given"}},
+        isolated(registries=MIRRORS) | {"images": {"build": "local"}},
+        isolated(registries=MIRRORS) | {"images": {"repositories": False}},
+        isolated(registries=MIRRORS) | {"observability": {"fluent_bit": "0.3.0"}},
+        isolated() | {"observability": {"fluent_bit": "0.3.0", "logs": "none"}},
+        isolated(),
+        {"cluster": {"create": True}, "images": {"build": "given"}, "observability": {"fluent_bit": "0.3.0"}},
     ],
     ids=[
-        "mirrors",
         "a look every 30 s",
         "all defaults",
         "a default said aloud",
         "private in a new VPC",
         "an endpoint that exists",
+        "mirrors and nothing that builds",
+        "mirrors and Docker here",
+        "mirrors and no repository",
+        "mirrors and another chart",
+        "no way out and no sender of logs",
+        "no way out, and all that is needed copied",
+        "a way out, and no need for copies",
     ],
 )
 def test_what_is_just_inside_is_taken(sections: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from components import naming
 from components.image_contexts import context
+from components.settings_cluster import NEEDED_WITHOUT_NAT
 from local import helm
 from local.emulator import Emulator
 from ops.errors import OpsError
@@ -69,6 +70,7 @@ class Building:
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
         self.built: list[str] = []
+        self.sources: list[str] = []  # of what was copied
 
     def __call__(self, service: str) -> Any:
         client = self._emulator.client(service)
@@ -78,6 +80,7 @@ class Building:
         name = variables["REPOSITORY"].rpartition("/")[2]
         put(self._emulator, name, variables["TAG"])
         self.built.append(name)
+        self.sources += [variables["SOURCE"]] if "SOURCE" in variables else []
 
 
 class _Starting:
@@ -121,6 +124,28 @@ def test_what_is_built_is_the_context_that_pulumi_up_would_send(aws: Emulator) -
     made = context(ROOT, "agent")
     sent = aws.client("s3").get_object(Bucket="contexts-1", Key=f"contexts/{made.archive.name}")["Body"].read()
     assert sent == made.archive.read_bytes()
+
+
+def test_what_nodes_have_no_way_to_is_copied_as_pulumi_up_would_copy_it(aws: Emulator) -> None:
+    private = stack(
+        network={"nat": "none", "endpoints": list(NEEDED_WITHOUT_NAT)},
+        cluster={"create": True, "registries": {"github": "mirror.example"}},
+    )
+    for name in ("karpenter", "fluent-bit"):
+        aws.client("ecr").create_repository(repositoryName=naming.repository(private, name))
+    clients = Building(aws)
+    made = Publisher(private, clients, ROOT, clock=Clock(), tell=lambda _said: None).images()
+    assert [(each.name, each.is_new) for each in made] == [("karpenter", True), ("fluent-bit", True)]
+    assert clients.sources == [
+        "public.ecr.aws/karpenter/controller:1.14.1",
+        "public.ecr.aws/aws-observability/aws-for-fluent-bit:3.2.1",
+    ]
+    for each, tag in zip(made, ("1.14.1", "3.2.1"), strict=True):
+        repository = naming.repository(private, each.name)
+        [found] = aws.client("ecr").describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])[
+            "imageDetails"
+        ]
+        assert each.reference.endswith(f"/{repository}@{found['imageDigest']}")
 
 
 def test_a_stack_that_names_all_its_images_builds_none(aws: Emulator) -> None:
