@@ -149,7 +149,11 @@ async def write(store: Store, how: str, claim: Claim) -> None:
 
 
 @pytest.mark.parametrize("writer", ["beat", "finish", "release"])
-@pytest.mark.parametrize("change", [{"attempt": 2}, {"status": "succeeded"}, {"status": "queued"}], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [{"attempt": 2}, {"attempt": 2, "status": "canceling"}, {"status": "succeeded"}, {"status": "queued"}],
+    ids=str,
+)
 @in_loop
 async def test_whoever_lost_the_job_can_write_nothing(
     store: StoreUnderTest, writer: str, change: dict[str, object]
