@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from agent.core.settle import Fate, settle
 from agent.errors import AwsUnavailableError, AwsUnusableError, RuntimeLostError
 from agent.ports import Artifact, Claim, Claiming, Report, Work
 from agent.turns import MAX_IN_HAND
+from sd_async.contract.limits import SPARE_RECEIPTS
 from sd_async.contract.states import Status
 from tests.agent.crowd import SlowFiles, statuses, submitted
 from tests.agent.model.runtime import PNG
@@ -266,4 +268,24 @@ async def test_a_job_whose_time_is_over_while_its_result_is_stored_keeps_its_res
     agent = scene.agent()
     await scene.clock.advance(60)
     assert (scene.job().status, scene.job().attempt) == (Status.SUCCEEDED, 1)
+    await ended([agent])
+
+
+def test_an_agent_that_is_unfit_fails_no_job_though_it_was_the_jobs_last_attempt() -> None:
+    assert settle(AwsUnavailableError("busy"), 5, max_attempts=5).fate is Fate.FINISH
+    assert settle(AwsUnusableError("refused"), 5, max_attempts=5).fate is Fate.RELEASE
+
+
+@in_loop
+async def test_a_job_whose_message_is_about_to_be_given_up_fails_with_its_reason() -> None:
+    scene = Scenario()
+    scene.files.faults.add("put", AwsUnavailableError("AWS is busy."))
+    await scene.submit()
+    [message] = scene.queue._messages
+    message.receive_count = CONFIG.max_attempts + SPARE_RECEIPTS - 1
+    agent = scene.agent()
+    await scene.clock.advance(11)
+    assert (scene.job().status, scene.job().attempt) == (Status.FAILED, 1)
+    assert [result.status for result in scene.results()] == [Status.FAILED]
+    assert (scene.queue.visible_in_s(), scene.queue.dead) == ([], [])
     await ended([agent])
