@@ -8,10 +8,12 @@ from tests.agent.model.agents import Agents, ViolationError
 from tests.agent.model.sabotage import SABOTAGES
 from tests.agent.test_model import COMMON
 
-# The first schedule that shows it is enough; nobody reads it.
+# The first schedule that shows it is enough; nobody reads it. Most are found within 64. Hypothesis also draws constants
+# from whatever modules are loaded, so which schedules come depends on the tests that this process ran before: 200 were
+# once not enough, and more cost nothing where one is found.
 HUNT = settings(
     COMMON,
-    max_examples=200,
+    max_examples=2000,
     stateful_step_count=20,
     derandomize=True,
     database=None,
