@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from components.image_copies import KEDA
 from components.image_policies import copies_lifecycle
@@ -56,12 +57,27 @@ def test_productions_largest_models_are_read_from_the_nodes_own_disk() -> None:
     assert modes == {"sdxl": "mount", "flux": "copy", "a1111": "mount"}
 
 
-def test_private_has_no_way_to_the_internet_and_no_public_cluster() -> None:
+def test_privates_nodes_have_no_way_to_the_internet() -> None:
     settings = example("private")
-    assert (settings.network.nat, settings.cluster.public_access) == ("none", False)
+    assert settings.network.nat == "none"
     assert settings.api.private
     assert settings.interface_endpoints.count("execute-api") == 1
     assert not [item for item in fixed_items(settings) if "NAT" in item.name]
+
+
+def test_privates_cluster_is_reached_by_who_runs_the_first_up_and_by_nodes_within_the_vpc(private: Engine) -> None:
+    [cluster] = private.inputs("eks:index:Cluster")
+    assert (cluster["endpointPublicAccess"], cluster["endpointPrivateAccess"]) == (True, True)
+    assert cluster["authenticationMode"] == "API", "by IAM and access entries alone"
+
+
+def test_the_next_steps_that_privates_comments_name_are_settings() -> None:
+    text = (ROOT / "Pulumi.private.yaml.example").read_text()
+    stepped = re.sub(r"# (public_(?:cidrs|access): \S+).*", r"\1", text)
+    config = yaml.safe_load(stepped)["config"]
+    settings = parse("sd-async", "private", config)
+    assert settings.cluster.public_cidrs == ("203.0.113.7/32",)
+    assert (settings.cluster.public_access, settings.cluster.private_access) == (False, True)
 
 
 def test_privates_api_opens_to_the_endpoint_that_the_same_run_makes(private: Engine) -> None:
