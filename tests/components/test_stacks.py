@@ -14,6 +14,7 @@ from components.image_policies import copies_lifecycle
 from components.prices import fixed_items, fixed_usd_per_month
 from components.settings import Settings, parse
 from components.settings_cluster import RegistrySettings
+from tests.components.example import AGENT, COMFYUI
 from tests.support.engine import ROOT, Engine, digest_of, evaluate, settings_of
 from tests.support.translation import stack_file
 
@@ -149,8 +150,8 @@ def test_the_builder_may_push_to_the_copies_repositories_too(private: Engine) ->
 
 def test_where_every_image_is_named_the_builder_is_there_for_the_copies_alone() -> None:
     named = {
-        "sd-async:agent": json.dumps({"image": "registry.example/agent:1"}),
-        "sd-async:runtimes": json.dumps([{"name": "sdxl", "type": "comfyui", "image": "registry.example/comfyui:1"}]),
+        "sd-async:agent": json.dumps({"image": AGENT}),
+        "sd-async:runtimes": json.dumps([{"name": "sdxl", "type": "comfyui", "image": COMFYUI}]),
     }
     engine = evaluate(settings_of(ROOT / "Pulumi.private.yaml.example") | named, stack="private")
     assert {one.name for one in engine.declared if one.token == BUILD} == {"karpenter", *KEDA}

@@ -14,7 +14,7 @@ from ops.capacity import QUOTAS, SMALLEST, vcpus_wanted
 from ops.findings import Finding, Status
 from ops.preflight import findings, report
 from ops.tools import ask
-from tests.components.example import stack
+from tests.components.example import COMFYUI, stack
 from tests.ops.test_cli import admin
 
 SETTINGS = stack(cluster={"create": True})
@@ -107,7 +107,7 @@ def test_a_quota_that_is_just_enough_is_enough() -> None:
 
 
 def pool(**more: Any) -> Any:
-    runtime = {"name": "flux", "type": "comfyui", "image": "a:1", "scaling": {"max_replicas": 9}}
+    runtime = {"name": "flux", "type": "comfyui", "image": COMFYUI, "scaling": {"max_replicas": 9}}
     settings = {"name": "gpu", "spot_gpus": 9, "on_demand_gpus": 0, **more}
     return stack(cluster={"create": True}, karpenter={"pools": [settings]}, runtimes=[runtime])
 
