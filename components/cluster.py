@@ -9,6 +9,7 @@ from pulumi_aws import cloudwatch, ec2, iam, kms
 from pulumi_aws import eks as aws_eks
 
 from components import cluster_policies, image_policies, naming, policies
+from components.interface_provider import InterfaceSweep
 from components.settings import Settings
 
 ADMIN_POLICY = "AmazonEKSClusterAdminPolicy"
@@ -123,8 +124,15 @@ class Cluster(pulumi.ComponentResource):
         return [
             agent,
             self._addon("kube-proxy", versions.kube_proxy, []),
-            self._addon("vpc-cni", versions.vpc_cni, [bound, agent], json.dumps(network)),
+            self._addon("vpc-cni", versions.vpc_cni, [bound, agent, self._sweep()], json.dumps(network)),
         ]
+
+    def _sweep(self) -> InterfaceSweep:
+        """Goes after nodes and their network plugin, with what these left, and before the cluster's security group."""
+        region, profile = self._args.settings.region, pulumi.Config("aws").get("profile")
+        return InterfaceSweep(
+            "interfaces", {"cluster": self.name, "region": region, "profile": profile}, opts=self._inside
+        )
 
     def _later_addons(self, nodes: pulumi.Resource) -> list[pulumi.Resource]:
         """What runs as ordinary pods, so that it is not healthy before there is a node."""

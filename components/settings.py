@@ -148,6 +148,7 @@ def _conflicts(sections: Sections) -> Iterator[str]:
         if runtime.port == HEALTH_PORT:
             yield f"runtimes[{index}].port: {HEALTH_PORT} is the agent's own in the same pod; choose another."
     yield from _image_conflicts(sections)
+    yield from _digest_conflicts(sections)
     yield from _copy_conflicts(sections)
     yield from settings_platform.conflicts(sections)
     yield from settings_cluster.conflicts(sections)
@@ -181,10 +182,28 @@ def _image_conflicts(sections: Sections) -> Iterator[str]:
     if images.build != "given" and images.repositories:
         return
     key, value = ("build", "given") if images.build == "given" else ("repositories", "false")
-    named = {f"runtimes[{index}]": runtime.image for index, runtime in enumerate(sections.runtimes)}
-    for owner, image in (named | {"agent": sections.agent.image}).items():
+    for owner, image in _named_images(sections):
         if image is None:
             yield f"{owner}.image: is missing, and images.{key}: {value} builds none; name one, or leave {key} out."
+
+
+def _digest_conflicts(sections: Sections) -> Iterator[str]:
+    """Images that may change behind a release. Of a cluster that is there, images may be local and have no digest."""
+    if sections.kubernetes.context or not sections.cluster.create:
+        return
+    for owner, image in _named_images(sections):
+        if image and "@sha256:" not in image:
+            yield (
+                f"{owner}.image: {image} is a tag, which may come to name another image, and the stack's own cluster "
+                f"takes digests; write {image}@sha256:… with the digest that is printed by `docker buildx imagetools "
+                f"inspect {image}`."
+            )
+
+
+def _named_images(sections: Sections) -> list[tuple[str, str | None]]:
+    """Each owner of an image by its key, with the image that its setting names."""
+    runtimes = [(f"runtimes[{index}]", runtime.image) for index, runtime in enumerate(sections.runtimes)]
+    return [*runtimes, ("agent", sections.agent.image)]
 
 
 def _copy_conflicts(sections: Sections) -> Iterator[str]:

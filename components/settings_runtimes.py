@@ -81,7 +81,8 @@ class ModelSettings:
 class RuntimeSettings:
     """One runtime. name: also the value of the message attribute that leads to its queue. port: of its HTTP server.
 
-    image: its image; built from this repository when left out. pool: of `karpenter.pools`, whose nodes it runs on.
+    image: its image, by digest where the cluster is the stack's own; built from this repository when left out.
+    pool: of `karpenter.pools`, whose nodes it runs on.
     """
 
     name: str = checked(_name)
@@ -96,7 +97,7 @@ class RuntimeSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class AgentSettings:
-    """The queue agent. image: its image; built from this repository when left out.
+    """The queue agent. image: as a runtime's.
 
     lease_s: how long a job stays with an agent that is silent; the queue's visibility timeout.
     max_attempts: of a job before it is given up; the queue's maxReceiveCount is five more, at most 1,000 (SQS).

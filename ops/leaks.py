@@ -1,6 +1,7 @@
 """What a stack left behind: everything at AWS that still carries its tags, and what its controllers made without them.
 
-Volumes, nodes and interfaces of a cluster are tagged by Karpenter and EKS with the cluster's name, not by the program.
+Nodes, interfaces, volumes, security groups and load balancers of a cluster are tagged by EKS, Karpenter and other
+controllers with the cluster's name, not by the program.
 """
 
 from collections.abc import Iterator
@@ -11,11 +12,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from components import naming
 from components.asking import Clients
 from components.image_sweep import repositories
+from components.interface_sweep import interfaces, is_left
 from components.settings import Settings
 from ops.errors import OpsError
 
 # Gone for AWS, but its list of tagged things shows them for a while.
-GONE = {"terminated", "shutting-down"}
+GONE = {"terminated", "shutting-down", "deleting", "deleted"}
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,12 @@ class Leak:
 def leaks(settings: Settings, clients: Clients) -> list[Leak]:
     """Everything of the stack that is still there, sorted. Raises: OpsError when AWS can't be asked."""
     try:
-        looks = (_tagged, _instances, _log_groups, _repositories)
+        looks = (_tagged, _instances, _interfaces, _disks_and_groups, _by_controllers, _log_groups, _repositories)
         found = {leak for look in looks for leak in look(settings, clients)}
     except (ClientError, BotoCoreError) as error:
         raise OpsError(f"AWS can't be asked what is left of {naming.prefixed(settings)}: {error}") from error
-    return sorted(found, key=lambda leak: leak.arn)
+    named = {leak.arn.rpartition("/")[2] for leak in found if "/" in leak.arn}
+    return sorted((leak for leak in found if leak.arn not in named), key=lambda leak: leak.arn)  # each thing once
 
 
 def _tagged(settings: Settings, clients: Clients) -> Iterator[Leak]:
@@ -58,13 +61,47 @@ def _is_ending_key(arn: str, clients: Clients) -> bool:
 
 def _instances(settings: Settings, clients: Clients) -> Iterator[Leak]:
     """Nodes: the most expensive thing that can be left."""
-    owned = f"kubernetes.io/cluster/{naming.cluster(settings)}"
-    filters = [{"Name": "tag-key", "Values": [owned]}]
+    filters = [{"Name": "tag-key", "Values": [_owned(settings)]}]
     for page in clients("ec2").get_paginator("describe_instances").paginate(Filters=filters):
         for reservation in page["Reservations"]:
             for each in reservation["Instances"]:
                 if each["State"]["Name"] not in GONE:
                     yield Leak(each["InstanceId"], "a node of the stack's cluster")
+
+
+def _interfaces(settings: Settings, clients: Clients) -> Iterator[Leak]:
+    """Those that nothing holds: they hold subnets. `pulumi destroy` takes them, unless it was cut short (0125)."""
+    for each in interfaces(clients("ec2"), naming.cluster(settings)):
+        if is_left(each):
+            yield Leak(each["NetworkInterfaceId"], "an interface of the stack's cluster")
+
+
+def _disks_and_groups(settings: Settings, clients: Clients) -> Iterator[Leak]:
+    """By EC2 itself, which knows at once what is gone. EKS names the cluster's own security group after it."""
+    filters = [{"Name": f"tag:{_owned(settings)}", "Values": ["owned"]}]
+    for page in clients("ec2").get_paginator("describe_volumes").paginate(Filters=filters):
+        for volume in page["Volumes"]:
+            if volume["State"] not in GONE:
+                yield Leak(volume["VolumeId"], "a volume of the stack's cluster")
+    for page in clients("ec2").get_paginator("describe_security_groups").paginate(Filters=filters):
+        for group in page["SecurityGroups"]:
+            yield Leak(group["GroupId"], "a security group of the stack's cluster")
+
+
+def _by_controllers(settings: Settings, clients: Clients) -> Iterator[Leak]:
+    """Load balancers of Services and Ingresses; EKS itself and the load balancer controller tag them differently."""
+    cluster = naming.cluster(settings)
+    for key, value in ((_owned(settings), "owned"), ("elbv2.k8s.aws/cluster", cluster)):
+        pages = clients("resourcegroupstaggingapi").get_paginator("get_resources")
+        asked = {"TagFilters": [{"Key": key, "Values": [value]}], "ResourceTypeFilters": ["elasticloadbalancing"]}
+        for page in pages.paginate(**asked):
+            for each in page["ResourceTagMappingList"]:
+                yield Leak(each["ResourceARN"], "a load balancer of the stack's cluster")
+
+
+def _owned(settings: Settings) -> str:
+    """Tag of what belongs to the cluster; its value says whether it is the cluster's alone."""
+    return f"kubernetes.io/cluster/{naming.cluster(settings)}"
 
 
 def _log_groups(settings: Settings, clients: Clients) -> Iterator[Leak]:

@@ -39,8 +39,9 @@ PURE_FILES = (
     *(f"image_{part}" for part in ("contexts", "copies", "policies")),
 )
 PURE_MODULES = tuple(f"components.{name}" for name in PURE_FILES)
-# Images at AWS, for `pulumi up` and for an operator's command: the only files of components that know boto3 (0084).
-AT_AWS = ("components.image_codebuild", "components.image_sweep")
+# What asks AWS itself, for `pulumi up` and for an operator's command: the only files of components that know boto3
+# (0084, 0125).
+AT_AWS = ("components.image_codebuild", "components.image_sweep", "components.interface_sweep")
 AT_AWS_FILES = tuple(f"{name.replace('.', '/')}.py" for name in AT_AWS)
 CONTRACT = "sd_async.contract"
 BOTO = ("boto3", "botocore", "mypy_boto3_*")
@@ -67,6 +68,14 @@ ROOMS: dict[str, Room] = {
     "components, images at AWS": Room(files=AT_AWS_FILES, own=(*PURE_MODULES, CONTRACT), foreign=BOTO),
     "components, build as a resource": Room(
         files=("components/image_provider.py",), own=(*PURE_MODULES, *AT_AWS), foreign=(*PULUMI, *BOTO)
+    ),
+    "components, sweep as a resource": Room(
+        files=("components/interface_provider.py",),
+        own=(*PURE_MODULES, *AT_AWS, "components.image_provider"),
+        foreign=PULUMI,
+    ),
+    "components, cluster": Room(
+        files=("components/cluster.py",), own=(*PURE_MODULES, "components.interface_provider"), foreign=PULUMI
     ),
     "components, images": Room(
         files=("components/images.py", "components/image_caches.py"),

@@ -5,13 +5,16 @@ from typing import Any
 
 from components.settings import Settings, parse
 
+# A tag alone would do here, and not in a cluster of the stack's own.
+COMFYUI, A1111, AGENT = (f"registry.example/{name}:1@sha256:{'0' * 64}" for name in ("comfyui", "a1111", "agent"))
+
 CONFIG: dict[str, Any] = {
     "aws:region": "us-west-2",
     "sd-async:runtimes": [
-        {"name": "sd15", "type": "comfyui", "image": "registry.example/comfyui:1"},
-        {"name": "sdxl", "type": "a1111", "image": "registry.example/a1111:1", "job_timeout_s": 900},
+        {"name": "sd15", "type": "comfyui", "image": COMFYUI},
+        {"name": "sdxl", "type": "a1111", "image": A1111, "job_timeout_s": 900},
     ],
-    "sd-async:agent": {"image": "registry.example/agent:1"},
+    "sd-async:agent": {"image": AGENT},
     "sd-async:cluster": {"create": False},  # what is inside a cluster has tests of its own
     "sd-async:storage": {"file_buckets": ["team-a", "team-b"]},
 }

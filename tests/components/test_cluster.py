@@ -109,6 +109,7 @@ def test_names_stay_what_they_are(placed: Engine) -> None:
         "Addon kube-proxy",
         "Addon metrics-server",
         "Addon vpc-cni",
+        "InterfaceSweep interfaces",
         "Key cluster",
         "LaunchTemplate system",
         "LogGroup cluster",

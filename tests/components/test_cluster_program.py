@@ -76,6 +76,15 @@ def test_controllers_go_before_the_cluster_and_the_cluster_before_its_network(pl
     assert_goes_before(placed, of(placed, EKS), network)
 
 
+def test_interfaces_are_swept_after_the_nodes_and_their_network_plugin_and_before_the_cluster(placed: Engine) -> None:
+    [swept] = of(placed, "pulumi-python:dynamic/cluster:InterfaceSweep")
+    assert (swept.inputs["cluster"], swept.inputs["region"]) == ("sd-async-dev", "us-west-2")
+    plugin = placed.named("aws:eks/addon:Addon", "vpc-cni")
+    assert_goes_before(placed, [*of(placed, POOL), *of(placed, "aws:eks/nodeGroup:NodeGroup"), plugin], [swept])
+    network = [one for one in placed.declared if one.token.startswith("aws:ec2/") and one.name != "system"]
+    assert_goes_before(placed, [swept], [*of(placed, EKS), *network])
+
+
 def test_alarms_go_before_the_topic_that_they_tell_and_the_topic_before_its_key(placed: Engine) -> None:
     topic = placed.named("aws:sns/topic:Topic", "alarms")
     assert_goes_before(placed, of(placed, "aws:cloudwatch/metricAlarm:MetricAlarm"), [topic])

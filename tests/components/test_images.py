@@ -12,7 +12,7 @@ from components.image_contexts import context
 from components.image_policies import lifecycle
 from components.images import CHART, Images, ImagesArgs, repositories
 from components.settings import Settings
-from tests.components.example import CONFIG, stack
+from tests.components.example import AGENT, CONFIG, stack
 from tests.support.engine import ROOT, Engine, build, digest_of
 
 REPOSITORY, RULES = "aws:ecr/repository:Repository", "aws:ecr/lifecyclePolicy:LifecyclePolicy"
@@ -20,6 +20,7 @@ BUILD, DOCKER = "pulumi-python:dynamic/images:Build", "docker-build:index:Image"
 PROJECT, POLICY = "aws:codebuild/project:Project", "aws:iam/rolePolicy:RolePolicy"
 REGISTRY = "123456789012.dkr.ecr.us-west-2.amazonaws.com/sd-async-dev"
 NAMES = {"a1111": 2, "agent": 3, "comfyui": 2, CHART: 1}  # images that a build leaves in each repository
+MINE = f"registry.example/mine@sha256:{'1' * 64}"
 PLAIN = [{"name": "sd15", "type": "comfyui"}, {"name": "sdxl", "type": "a1111", "image": "registry.example/a1111:1"}]
 
 
@@ -129,10 +130,10 @@ def test_what_was_built_runs_by_its_digest_and_what_is_named_as_it_is_named(
 
 
 def test_an_image_that_is_named_wins_though_others_of_its_type_are_built() -> None:
-    settings = stack(runtimes=[PLAIN[0], {**PLAIN[0], "name": "mine", "image": "registry.example/mine:1"}])
+    settings = stack(runtimes=[PLAIN[0], {**PLAIN[0], "name": "mine", "image": MINE}])
     _, running = place(settings)
-    assert running["mine"] == "registry.example/mine:1"
-    assert running["agent"] == "registry.example/agent:1"
+    assert running["mine"] == MINE
+    assert running["agent"] == AGENT
     assert running["comfyui built"].startswith(f"{REGISTRY}/comfyui@sha256:")
 
 

@@ -13,6 +13,7 @@ from components.settings_platform import ApiSettings, StorageSettings
 from components.settings_runtimes import AgentSettings, ScalingSettings
 from sd_async.contract import limits
 from sd_async.contract.jobs import RuntimeType
+from tests.components.example import AGENT as AGENT_IMAGE
 from tests.components.example import CONFIG, as_text, changed, stack
 from tests.support.engine import ROOT, settings_of
 
@@ -36,7 +37,7 @@ def test_what_is_left_out_has_the_documented_default() -> None:
         min_replicas=0, max_replicas=2, queue_length=1, polling_interval_s=10, cooldown_s=300
     )
     assert settings.agent == AgentSettings(
-        image="registry.example/agent:1", heartbeat_s=5, lease_s=60, max_attempts=5, log_level="INFO"
+        image=AGENT_IMAGE, heartbeat_s=5, lease_s=60, max_attempts=5, log_level="INFO"
     )
     assert settings.api == ApiSettings(
         architecture="arm64",

@@ -9,6 +9,7 @@ from components.settings_cluster import NEEDED_WITHOUT_NAT
 from tests.components.example import stack
 
 EXISTING = {"vpc_id": "vpc-00000001", "private_subnet_ids": ["subnet-00000001", "subnet-00000002"]}
+DIGEST = f"sha256:{'0' * 64}"
 RUNTIME = {"name": "sd15", "type": "comfyui", "image": "registry.example/comfyui:1"}
 
 
@@ -57,6 +58,18 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "sd-async:api.domain: a private API has no name of its own here; leave out api.domain, or api.private",
     ),
     (
+        {"cluster": {"create": True}, "runtimes": [RUNTIME]},
+        (
+            "sd-async:runtimes[0].image: registry.example/comfyui:1 is a tag, which may come to name another image, "
+            "and the stack's own cluster takes digests; write registry.example/comfyui:1@sha256:… with the digest that "
+            "is printed by `docker buildx imagetools inspect registry.example/comfyui:1`."
+        ),
+    ),
+    (
+        {"cluster": {"create": True}, "agent": {"image": "a/b:1"}, "images": {"build": "given"}},
+        "sd-async:agent.image: a/b:1 is a tag, which may come to name another image,",
+    ),
+    (
         isolated(registries={"github": "mirror.example/github"}) | {"images": {"build": "given"}},
         (
             f"sd-async:cluster.registries.ecr_public: {NO_WAY} public.ecr.aws, and images.build: given copies no image "
@@ -99,6 +112,11 @@ def test_what_does_not_go_together_is_refused_with_the_way_out(sections: dict[st
         copying(mode="mount", copy={"size_gib": 100}),
         {"cluster": {"create": True}, "api": {"private": True}},
         {"cluster": {"create": True}, "network": EXISTING, "api": {"vpc_endpoint_id": "vpce-01234567"}},
+        {"cluster": {"create": True}, "runtimes": [RUNTIME | {"image": f"registry.example/comfyui@{DIGEST}"}]},
+        {"cluster": {"create": True}, "agent": {"image": f"a/b:1@{DIGEST}"}, "images": {"build": "given"}},
+        {"cluster": {"create": True}, "runtimes": [RUNTIME | {"image": None}]},
+        {"runtimes": [RUNTIME], "agent": {"image": "a/b:1"}},
+        {"cluster": {"create": True}, "kubernetes": {"context": "kind"}, "runtimes": [RUNTIME]},
         isolated(registries=MIRRORS) | {"images": {"build": "given"}},
         isolated(registries=MIRRORS) | {"images": {"build": "local"}},
         isolated(registries=MIRRORS) | {"images": {"repositories": False}},
@@ -113,6 +131,11 @@ def test_what_does_not_go_together_is_refused_with_the_way_out(sections: dict[st
         "a default said aloud",
         "private in a new VPC",
         "an endpoint that exists",
+        "a digest",
+        "a tag and a digest",
+        "an image that is built, by digest",
+        "a tag, and no cluster",
+        "a tag, and a cluster that may have none but local images",
         "mirrors and nothing that builds",
         "mirrors and Docker here",
         "mirrors and no repository",

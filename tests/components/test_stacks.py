@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from components.image_copies import KEDA
 from components.image_policies import copies_lifecycle
 from components.prices import fixed_items, fixed_usd_per_month
 from components.settings import Settings, parse
 from components.settings_cluster import RegistrySettings
+from tests.components.example import AGENT, COMFYUI
 from tests.support.engine import ROOT, Engine, digest_of, evaluate, settings_of
 from tests.support.translation import stack_file
 
@@ -56,12 +58,27 @@ def test_productions_largest_models_are_read_from_the_nodes_own_disk() -> None:
     assert modes == {"sdxl": "mount", "flux": "copy", "a1111": "mount"}
 
 
-def test_private_has_no_way_to_the_internet_and_no_public_cluster() -> None:
+def test_privates_nodes_have_no_way_to_the_internet() -> None:
     settings = example("private")
-    assert (settings.network.nat, settings.cluster.public_access) == ("none", False)
+    assert settings.network.nat == "none"
     assert settings.api.private
     assert settings.interface_endpoints.count("execute-api") == 1
     assert not [item for item in fixed_items(settings) if "NAT" in item.name]
+
+
+def test_privates_cluster_is_reached_by_who_runs_the_first_up_and_by_nodes_within_the_vpc(private: Engine) -> None:
+    [cluster] = private.inputs("eks:index:Cluster")
+    assert (cluster["endpointPublicAccess"], cluster["endpointPrivateAccess"]) == (True, True)
+    assert cluster["authenticationMode"] == "API", "by IAM and access entries alone"
+
+
+def test_the_next_steps_that_privates_comments_name_are_settings() -> None:
+    text = (ROOT / "Pulumi.private.yaml.example").read_text()
+    stepped = re.sub(r"# (public_(?:cidrs|access): \S+).*", r"\1", text)
+    config = yaml.safe_load(stepped)["config"]
+    settings = parse("sd-async", "private", config)
+    assert settings.cluster.public_cidrs == ("203.0.113.7/32",)
+    assert (settings.cluster.public_access, settings.cluster.private_access) == (False, True)
 
 
 def test_privates_api_opens_to_the_endpoint_that_the_same_run_makes(private: Engine) -> None:
@@ -133,8 +150,8 @@ def test_the_builder_may_push_to_the_copies_repositories_too(private: Engine) ->
 
 def test_where_every_image_is_named_the_builder_is_there_for_the_copies_alone() -> None:
     named = {
-        "sd-async:agent": json.dumps({"image": "registry.example/agent:1"}),
-        "sd-async:runtimes": json.dumps([{"name": "sdxl", "type": "comfyui", "image": "registry.example/comfyui:1"}]),
+        "sd-async:agent": json.dumps({"image": AGENT}),
+        "sd-async:runtimes": json.dumps([{"name": "sdxl", "type": "comfyui", "image": COMFYUI}]),
     }
     engine = evaluate(settings_of(ROOT / "Pulumi.private.yaml.example") | named, stack="private")
     assert {one.name for one in engine.declared if one.token == BUILD} == {"karpenter", *KEDA}

@@ -15,7 +15,7 @@ from components.image_contexts import context
 from local.emulator import Emulator
 from ops.errors import OpsError
 from ops.image_cache import READY_WAIT_S, SETTING, ImageCache, Place, references
-from tests.components.example import stack
+from tests.components.example import AGENT, stack
 from tests.ops.test_cli import admin
 from tests.support.engine import ROOT
 
@@ -259,7 +259,7 @@ def test_what_is_cached_is_what_releases_name(emulator: Emulator) -> None:
         repositoryName="sd-async-dev/comfyui", imageManifest="{}", imageTag=context(ROOT, "comfyui").tag
     )
     digest = made["image"]["imageId"]["imageDigest"]
-    assert references(settings, emulator.client, ROOT) == ["registry.example/agent:1", f"{url}@{digest}"]
+    assert references(settings, emulator.client, ROOT) == [AGENT, f"{url}@{digest}"]
 
 
 def test_the_command_says_in_one_sentence_what_is_missing(emulator: Emulator) -> None:

@@ -17,6 +17,8 @@ from tests.ops.test_cli import admin
 SETTINGS = stack()
 SERVICES = ("resourcegroupstaggingapi", "ec2", "logs", "ecr", "kms")
 BUCKET, NODE = "arn:aws:s3:::sd-async-dev-models-1", "arn:aws:ec2:us-west-2:123456789012:instance/i-1"
+VOLUME = "arn:aws:ec2:us-west-2:123456789012:volume/vol-1"
+BALANCER = "arn:aws:elasticloadbalancing:us-west-2:123456789012:loadbalancer/app/k8s-1/2"
 KEY = "arn:aws:kms:us-west-2:123456789012:key/1"
 
 
@@ -24,11 +26,15 @@ def aws(
     arns: tuple[str, ...] = (),
     nodes: tuple[tuple[str, str], ...] = (),
     *,
+    volumes: tuple[tuple[str, str], ...] = (),
+    interfaces: tuple[tuple[str, str], ...] = (),
+    groups: tuple[str, ...] = (),
+    balancers: tuple[str, ...] = (),
     cached: tuple[str, ...] = (),
     key_state: str = "",
     error: str = "",
 ) -> Callable[[str], Any]:
-    """Clients whose answers are given. nodes: id and state. key_state: of the one key that is asked for."""
+    """Clients whose answers are given. nodes, volumes, interfaces: id and state. key_state: of the one key."""
     made = {
         name: boto3.client(name, region_name="us-west-2", aws_access_key_id="x", aws_secret_access_key="x")
         for name in SERVICES
@@ -45,6 +51,23 @@ def aws(
         {"Reservations": [{"Instances": instances}]},
         {"Filters": [{"Name": "tag-key", "Values": [owned]}]},
     )
+    tags = ({"Key": "cluster.k8s.amazonaws.com/name", "Value": "sd-async-dev"}, {"Key": owned, "Value": "owned"})
+    rows = [{"NetworkInterfaceId": each, "Status": state, "TagSet": list(tags)} for each, state in interfaces]
+    for tag in tags:
+        filters = [{"Name": f"tag:{tag['Key']}", "Values": [tag["Value"]]}]
+        ec2.add_response("describe_network_interfaces", {"NetworkInterfaces": rows}, {"Filters": filters})
+    disks = {"Volumes": [{"VolumeId": each, "State": state} for each, state in volumes]}
+    ec2.add_response("describe_volumes", disks, {"Filters": filters})
+    ec2.add_response(
+        "describe_security_groups", {"SecurityGroups": [{"GroupId": each} for each in groups]}, {"Filters": filters}
+    )
+    for key, value in ((owned, "owned"), ("elbv2.k8s.aws/cluster", "sd-async-dev")):
+        of_cluster = [{"Key": key, "Values": [value]}]
+        tagging.add_response(
+            "get_resources",
+            {"ResourceTagMappingList": [{"ResourceARN": arn} for arn in balancers]},
+            {"TagFilters": of_cluster, "ResourceTypeFilters": ["elasticloadbalancing"]},
+        )
     for _ in range(6):
         logs.add_response("describe_log_groups", {"logGroups": []})
     ecr.add_response("describe_repositories", {"repositories": [{"repositoryName": name} for name in cached]})
@@ -72,6 +95,29 @@ def test_a_node_that_is_gone_is_not_left_though_its_tags_are(state: str) -> None
     assert leaks(SETTINGS, aws((NODE,), (("i-1", state),))) == []
 
 
+def test_what_controllers_made_is_left_by_the_clusters_tags() -> None:
+    found = leaks(
+        SETTINGS,
+        aws(
+            volumes=(("vol-1", "available"), ("vol-2", "deleting")),
+            interfaces=(("eni-1", "available"), ("eni-2", "in-use")),
+            groups=("sg-1",),
+            balancers=(BALANCER,),
+        ),
+    )
+    assert [(leak.arn, leak.reason) for leak in found] == [
+        (BALANCER, "a load balancer of the stack's cluster"),
+        ("eni-1", "an interface of the stack's cluster"),
+        ("sg-1", "a security group of the stack's cluster"),
+        ("vol-1", "a volume of the stack's cluster"),
+    ]
+
+
+def test_what_is_found_by_its_arn_and_by_its_id_is_told_once() -> None:
+    found = leaks(SETTINGS, aws((VOLUME,), volumes=(("vol-1", "in-use"), ("vol-2", "in-use"))))
+    assert [leak.arn for leak in found] == [VOLUME, "vol-2"]
+
+
 def test_a_repository_that_ecr_made_for_a_cache_is_left_though_it_has_no_tags() -> None:
     found = leaks(SETTINGS, aws(cached=("sd-async-dev/quay/a", "sd-async-development/quay/a", "other")))
     assert [(leak.arn, leak.reason) for leak in found] == [("sd-async-dev/quay/a", "the stack's name")]
@@ -97,3 +143,14 @@ def test_the_command_names_a_log_group_that_came_back(emulator: Emulator) -> Non
         client.create_log_group(logGroupName=name)
     done = admin(*look, emulator=emulator)
     assert (done.returncode, done.stdout) == (1, "/aws/lambda/sd-async-dev-api  (the stack's name)\n")
+
+
+def test_the_command_names_an_interface_that_nothing_holds(emulator: Emulator) -> None:
+    emulator.reset()
+    ec2 = emulator.client("ec2")
+    subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    made = [ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"] for _ in range(2)]
+    tag = {"Key": "cluster.k8s.amazonaws.com/name", "Value": naming.cluster(SETTINGS)}
+    ec2.create_tags(Resources=made[:1], Tags=[tag])
+    done = admin("leaks", "--endpoint-url", emulator.endpoint, emulator=emulator)
+    assert (done.returncode, done.stdout) == (1, f"{made[0]}  (an interface of the stack's cluster)\n"), done.stderr

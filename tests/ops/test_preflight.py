@@ -14,7 +14,7 @@ from ops.capacity import QUOTAS, SMALLEST, vcpus_wanted
 from ops.findings import Finding, Status
 from ops.preflight import findings, report
 from ops.tools import ask
-from tests.components.example import stack
+from tests.components.example import COMFYUI, stack
 from tests.ops.test_cli import admin
 
 SETTINGS = stack(cluster={"create": True})
@@ -22,6 +22,7 @@ CALLER = {"UserId": "u", "Account": "123456789012", "Arn": "arn:aws:iam::1234567
 TYPES = {"g4dn.xlarge": (1, 4), "g5.xlarge": (1, 4), "g6.2xlarge": (1, 8), "g6e.12xlarge": (4, 48)}
 ZONES = ("us-west-2a", "us-west-2b")
 EVERYWHERE = [(kind, zone) for kind in TYPES for zone in ZONES]
+SUBNETS = ["subnet-01234567", "subnet-01234568"]
 TOOLS = {"pulumi": "v3.272.0", "aws": "aws-cli/2.31.1 Python/3.13.7 Linux/6.1"}
 ON_DEMAND, SPOT = "quota: Running On-Demand G and VT instances", "quota: All G and VT Spot Instance Requests"
 POOL = "GPU types of pool gpu"
@@ -37,7 +38,7 @@ class Account:
     def __init__(self) -> None:
         self._clients = {
             name: boto3.client(name, region_name="us-west-2", aws_access_key_id="x", aws_secret_access_key="x")
-            for name in ("sts", "service-quotas", "ec2")
+            for name in ("sts", "service-quotas", "ec2", "eks")
         }
         self._stubs = {name: Stubber(client) for name, client in self._clients.items()}
         for stub in self._stubs.values():
@@ -106,7 +107,7 @@ def test_a_quota_that_is_just_enough_is_enough() -> None:
 
 
 def pool(**more: Any) -> Any:
-    runtime = {"name": "flux", "type": "comfyui", "image": "a:1", "scaling": {"max_replicas": 9}}
+    runtime = {"name": "flux", "type": "comfyui", "image": COMFYUI, "scaling": {"max_replicas": 9}}
     settings = {"name": "gpu", "spot_gpus": 9, "on_demand_gpus": 0, **more}
     return stack(cluster={"create": True}, karpenter={"pools": [settings]}, runtimes=[runtime])
 
@@ -170,6 +171,34 @@ def test_without_credentials_nothing_else_is_asked() -> None:
     assert rows["credentials"].status is Status.PROBLEM
     assert "aws sso login" in rows["credentials"].fix
     assert not [check for check in rows if check.startswith(("quota", "GPU"))]
+
+
+def closed(clients: Account, **network: Any) -> Finding:
+    return found(clients, stack(cluster={"public_access": False}, network=network))["cluster API"]
+
+
+def cluster_is(there: dict[str, Any] | None) -> Account:
+    account = aws()
+    account.answer("eks", "describe_cluster", there, {"name": "sd-async-dev"})
+    return account
+
+
+def test_a_cluster_that_only_its_new_vpc_reaches_is_a_problem_before_it_is_there() -> None:
+    row = closed(cluster_is(None))
+    assert (row.status, "no way into a VPC that is new" in row.found) == (Status.PROBLEM, True)
+    assert row.fix.startswith("leave cluster.public_access out for the first `pulumi up`")
+
+
+@pytest.mark.parametrize("vpc", [{}, {"vpc_id": "vpc-01234567", "private_subnet_ids": SUBNETS}], ids=["made", "given"])
+def test_one_that_is_there_or_in_an_existing_vpc_may_be_reached_from_inside(vpc: dict[str, Any]) -> None:
+    row = closed(cluster_is({"cluster": {}}), **vpc)
+    assert (row.status, row.fix.startswith("run Pulumi from where")) == (Status.UNKNOWN, True)
+
+
+def test_a_cluster_with_public_access_is_reached_and_by_whom_is_told() -> None:
+    row = found(aws(), stack(cluster={"public_cidrs": ["203.0.113.7/32"]}))["cluster API"]
+    assert (row.status, row.found) == (Status.OK, "public, by IAM, from 203.0.113.7/32")
+    assert "cluster API" not in found(aws(), stack()), "a stack without a cluster has none to reach"
 
 
 @pytest.mark.parametrize("offered", [[], [("g5.xlarge", "us-west-2a")]])
