@@ -7,6 +7,9 @@ READY := $(VENV)/.ready
 SCANNERS := .cache/scanners
 SCANNERS_READY := $(SCANNERS)/.ready
 
+# Half of the time of many tests is waiting for processes, so a small machine runs more of them than it has cores.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; n = os.cpu_count() or 1; print(max(n, min(2 * n, 8)))')
+
 # `make run ONCE=1 RUNTIME_URL=http://127.0.0.1:8188`; everything else by `ARGS="..."`
 RUN_FLAGS := $(if $(ONCE),--once) $(if $(RUNTIME_URL),--runtime-url $(RUNTIME_URL)) $(ARGS)
 
@@ -22,7 +25,7 @@ test: $(READY) $(SCANNERS_READY)
 	$(BIN)/codespell
 	$(BIN)/python -m local.helm lint
 	$(BIN)/mypy .
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 # Compiling every module of the AWS SDK takes longer than all the rest; Python compiles what it imports.
 $(READY): requirements/dev.lock pyproject.toml
