@@ -8,9 +8,9 @@ from tests.agent.model.agents import Agents, ViolationError
 from tests.agent.model.sabotage import SABOTAGES
 from tests.agent.test_model import COMMON
 
-# The first schedule that shows it is enough; nobody reads it. Most are found within 64. Hypothesis also draws constants
-# from whatever modules are loaded, so which schedules come depends on the tests that this process ran before: 200 were
-# once not enough, and more cost nothing where one is found.
+# The first schedule that shows it is enough; nobody reads it. Most are found within 64, the rarest after 160 or so on
+# average. Hypothesis also draws constants from the modules that are loaded, so which schedules come depends on the
+# tests that this process ran before: 200 were once not enough, and more cost nothing where one is found.
 HUNT = settings(
     COMMON,
     max_examples=2000,
