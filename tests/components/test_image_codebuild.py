@@ -11,23 +11,11 @@ from botocore.stub import ANY, Stubber
 
 from components.image_codebuild import Builder, BuildError, Order
 from components.image_contexts import QUEUED_TIMEOUT_MIN
+from tests.support.clock import WaitedClock
 
 DIGEST = f"sha256:{'a' * 64}"
 LOG = "https://console.aws.amazon.com/cloudwatch/home?region=us-west-2#logEvent:group=images"
 ECR_ASKED = {"repositoryName": "sd-async-dev/agent", "imageIds": [{"imageTag": "src-1"}]}
-
-
-class Clock:
-    """A time that passes only while somebody waits."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
 
 
 class Aws:
@@ -103,12 +91,12 @@ def test_an_image_that_is_there_is_not_built_again(order: Order) -> None:
     aws = Aws()
     aws.image()
     aws.image()
-    assert Builder(aws.clients, Clock()).ensure(order) == DIGEST
+    assert Builder(aws.clients, WaitedClock()).ensure(order) == DIGEST
     aws.all_asked()
 
 
 def test_a_missing_image_is_built_and_its_digest_read(order: Order) -> None:
-    aws, clock, said = Aws(), Clock(), list[str]()
+    aws, clock, said = Aws(), WaitedClock(), list[str]()
     aws.image(None)
     aws.earlier()
     aws.started(order, build())
@@ -131,7 +119,7 @@ def test_the_build_of_an_interrupted_run_is_waited_for_and_no_second_one_started
     aws.earlier(other, build(environment=ran_with(variables(order))))
     aws.polled(build("SUCCEEDED"))
     aws.image()
-    assert Builder(aws.clients, Clock()).ensure(order) == DIGEST
+    assert Builder(aws.clients, WaitedClock()).ensure(order) == DIGEST
     aws.all_asked()
 
 
@@ -153,7 +141,7 @@ def test_an_ended_build_of_the_same_image_is_no_reason_to_wait(order: Order) -> 
     aws.earlier(build("FAILED", environment=ran_with(variables(order))))
     aws.started(order, build("SUCCEEDED"))
     aws.image()
-    assert Builder(aws.clients, Clock()).ensure(order) == DIGEST
+    assert Builder(aws.clients, WaitedClock()).ensure(order) == DIGEST
     aws.all_asked()
 
 
@@ -165,7 +153,7 @@ def test_a_build_that_fails_is_told_with_its_reason_and_the_address_of_its_log(o
     aws.started(order, build("FAILED", phases=[{"phaseType": "QUEUED", "phaseStatus": "SUCCEEDED"}, phase]))
     aws.image(None)
     with pytest.raises(BuildError) as raised:
-        Builder(aws.clients, Clock()).ensure(order)
+        Builder(aws.clients, WaitedClock()).ensure(order)
     assert str(raised.value) == (
         f"The build of sd-async-dev/agent:src-1 ended as failed (build: exit status 1); see {LOG}."
     )
@@ -177,7 +165,7 @@ def test_a_build_that_lost_against_another_of_the_same_has_its_image_all_the_sam
     aws.earlier()
     aws.started(order, build("FAILED"))
     aws.image()
-    assert Builder(aws.clients, Clock()).ensure(order) == DIGEST
+    assert Builder(aws.clients, WaitedClock()).ensure(order) == DIGEST
 
 
 def test_a_success_without_an_image_is_no_success(order: Order) -> None:
@@ -187,11 +175,11 @@ def test_a_success_without_an_image_is_no_success(order: Order) -> None:
     aws.started(order, build("SUCCEEDED"))
     aws.image(None)
     with pytest.raises(BuildError, match="succeeded and left no image with that tag; see https"):
-        Builder(aws.clients, Clock()).ensure(order)
+        Builder(aws.clients, WaitedClock()).ensure(order)
 
 
 def test_a_build_that_does_not_end_is_given_up_with_a_sentence(order: Order) -> None:
-    aws, clock = Aws(), Clock()
+    aws, clock = Aws(), WaitedClock()
     aws.image(None)
     aws.earlier()
     aws.started(order, build())
@@ -211,7 +199,7 @@ def test_what_aws_refuses_is_one_sentence_that_names_the_image(order: Order, ser
         aws.image(None)
         aws.stubs["codebuild"].add_client_error("list_builds_for_project", "AccessDeniedException", "not allowed")
     with pytest.raises(BuildError, match=r"agent:src-1 can't be built by sd-async-dev-images: .*not allowed"):
-        Builder(aws.clients, Clock()).ensure(order)
+        Builder(aws.clients, WaitedClock()).ensure(order)
 
 
 def test_a_context_that_is_gone_is_told(order: Order) -> None:
@@ -220,7 +208,7 @@ def test_a_context_that_is_gone_is_told(order: Order) -> None:
     aws.earlier()
     Path(order.archive).unlink()
     with pytest.raises(BuildError, match=r"can't be built by sd-async-dev-images: .*agent-src-1\.zip"):
-        Builder(aws.clients, Clock()).ensure(order)
+        Builder(aws.clients, WaitedClock()).ensure(order)
 
 
 def test_a_copy_is_told_its_source_and_nothing_of_a_dockerfile(order: Order) -> None:

@@ -10,6 +10,7 @@ from pulumi.dynamic.dynamic import serialize_provider
 from components.interface_provider import InterfaceSweepProvider
 from components.interface_sweep import POLL_S, WAIT_S, interfaces, sweep
 from local.emulator import Emulator, running
+from tests.support.clock import WaitedClock
 
 CLUSTER = "sd-async-dev"
 CNI = {"cluster.k8s.amazonaws.com/name": CLUSTER, "node.k8s.amazonaws.com/instance_id": "i-1"}
@@ -20,21 +21,6 @@ OTHERS = [
     {f"kubernetes.io/cluster/{CLUSTER}-2": "owned"},
     {f"kubernetes.io/cluster/{CLUSTER}": "shared"},
 ]
-
-
-class Clock:
-    """Time that passes only by sleeping; does something at each sleep."""
-
-    def __init__(self, *steps: Any) -> None:
-        self.seconds, self._steps = 0.0, list(steps)
-
-    def now(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
-        if self._steps:
-            self._steps.pop(0)()
 
 
 class Refusing:
@@ -77,7 +63,7 @@ def left(ec2: Any) -> list[str]:
     return [each["NetworkInterfaceId"] for each in ec2.describe_network_interfaces()["NetworkInterfaces"]]
 
 
-def swept(ec2: Any, clock: Clock) -> list[str]:
+def swept(ec2: Any, clock: WaitedClock) -> list[str]:
     """What is told."""
     told: list[str] = []
     sweep(ec2, CLUSTER, clock, told.append)
@@ -89,7 +75,7 @@ def test_what_either_tag_calls_the_clusters_goes_and_nothing_else_does(ec2: Any)
         interface(ec2, tags)
     others = [interface(ec2, tags) for tags in OTHERS]
     assert len(list(interfaces(ec2, CLUSTER))) == 3
-    clock = Clock()
+    clock = WaitedClock()
     assert swept(ec2, clock) == []
     assert (sorted(left(ec2)), clock.seconds) == (sorted(others), 0)
 
@@ -116,7 +102,7 @@ def test_aws_is_asked_for_the_clusters_alone() -> None:
 def test_one_that_a_node_is_letting_go_is_waited_for(ec2: Any) -> None:
     made = interface(ec2, CNI)
     held = ec2.attach_network_interface(NetworkInterfaceId=made, InstanceId="i-1", DeviceIndex=1)["AttachmentId"]
-    clock = Clock(lambda: ec2.detach_network_interface(AttachmentId=held))
+    clock = WaitedClock(lambda: ec2.detach_network_interface(AttachmentId=held))
     assert swept(ec2, clock) == []
     assert (left(ec2), clock.seconds) == ([], POLL_S)
 
@@ -124,7 +110,7 @@ def test_one_that_a_node_is_letting_go_is_waited_for(ec2: Any) -> None:
 def test_one_that_is_never_let_go_is_told_and_stays(ec2: Any) -> None:
     made = interface(ec2, CNI)
     ec2.attach_network_interface(NetworkInterfaceId=made, InstanceId="i-1", DeviceIndex=1)
-    clock = Clock()
+    clock = WaitedClock()
     [said] = swept(ec2, clock)
     assert said.startswith(f"{made}: still in use though the nodes of {CLUSTER} are gone")
     assert (left(ec2), clock.seconds) == ([made], WAIT_S)
@@ -136,14 +122,14 @@ def test_one_that_is_never_let_go_is_told_and_stays(ec2: Any) -> None:
 )
 def test_one_that_is_found_free_and_is_not_is_tried_again(ec2: Any, codes: list[str], waited_s: float) -> None:
     interface(ec2, CNI)
-    clock = Clock()
+    clock = WaitedClock()
     assert swept(Refusing(ec2, *codes), clock) == []
     assert (left(ec2), clock.seconds) == ([], waited_s)
 
 
 def test_one_that_went_by_itself_is_as_good_as_deleted(ec2: Any) -> None:
     interface(ec2, CNI)
-    clock = Clock()
+    clock = WaitedClock()
     assert swept(Refusing(ec2, "InvalidNetworkInterfaceID.NotFound"), clock) == []
     assert clock.seconds == 0
 
@@ -151,7 +137,7 @@ def test_one_that_went_by_itself_is_as_good_as_deleted(ec2: Any) -> None:
 def test_a_right_that_is_missing_is_an_error_and_no_silence(ec2: Any) -> None:
     interface(ec2, CNI)
     with pytest.raises(ClientError, match="UnauthorizedOperation"):
-        swept(Refusing(ec2, "UnauthorizedOperation"), Clock())
+        swept(Refusing(ec2, "UnauthorizedOperation"), WaitedClock())
 
 
 def test_the_resource_sweeps_when_it_is_deleted_and_not_before(ec2: Any, _emulator: Emulator, monkeypatch: Any) -> None:  # noqa: PT019 - its environment

@@ -10,24 +10,10 @@ from local.emulator import Emulator
 from ops.drain import EMPTY_POLLS, POLL_S, Count, Drain
 from ops.errors import OpsError
 from tests.components.example import stack
+from tests.support.clock import WaitedClock
 
 SETTINGS = stack()
 RUNTIMES = [runtime.name for runtime in SETTINGS.runtimes]
-
-
-class Clock:
-    """Time that passes only by sleeping; does something at each sleep."""
-
-    def __init__(self, *steps: Any) -> None:
-        self.seconds, self._steps = 0.0, list(steps)
-
-    def now(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
-        if self._steps:
-            self._steps.pop(0)()
 
 
 @pytest.fixture
@@ -43,7 +29,7 @@ def told_by(drain: Drain, timeout_s: float) -> tuple[bool, list[Mapping[str, Cou
 
 
 def test_empty_queues_are_believed_only_after_a_minute(emulator: Emulator, queues: dict[str, str]) -> None:
-    clock = Clock()
+    clock = WaitedClock()
     is_empty, told = told_by(Drain(SETTINGS, emulator.client, clock), 600)
     assert (is_empty, len(told)) == (True, EMPTY_POLLS)
     assert clock.seconds == (EMPTY_POLLS - 1) * POLL_S
@@ -61,21 +47,21 @@ def test_a_job_that_runs_is_waited_for(emulator: Emulator, queues: dict[str, str
     def finish() -> None:
         sqs.delete_message(QueueUrl=url, ReceiptHandle=taken[0])
 
-    is_empty, told = told_by(Drain(SETTINGS, emulator.client, Clock(take, finish)), 600)
+    is_empty, told = told_by(Drain(SETTINGS, emulator.client, WaitedClock(take, finish)), 600)
     assert [counts["sdxl"] for counts in told[:3]] == [Count(1, 0), Count(0, 1), Count(0, 0)]
     assert (is_empty, len(told)) == (True, 2 + EMPTY_POLLS)
 
 
 def test_jobs_that_are_left_when_the_time_is_up_are_no_success(emulator: Emulator, queues: dict[str, str]) -> None:
     emulator.client("sqs").send_message(QueueUrl=queues["sd15"], MessageBody="job")
-    is_empty, told = told_by(Drain(SETTINGS, emulator.client, Clock()), 25)
+    is_empty, told = told_by(Drain(SETTINGS, emulator.client, WaitedClock()), 25)
     assert (is_empty, len(told)) == (False, 3)
 
 
 def test_a_stack_that_is_not_there_cannot_be_drained(emulator: Emulator) -> None:
     emulator.reset()
     with pytest.raises(OpsError, match="sd-async-dev can't be drained"):
-        Drain(SETTINGS, emulator.client, Clock()).wait(0, lambda _counts: None)
+        Drain(SETTINGS, emulator.client, WaitedClock()).wait(0, lambda _counts: None)
 
 
 class Recording:
@@ -90,7 +76,7 @@ class Recording:
 
 def test_the_api_takes_no_job_until_it_is_told_to_take_them_again() -> None:
     client = Recording()
-    drain = Drain(SETTINGS, lambda _service: client, Clock())
+    drain = Drain(SETTINGS, lambda _service: client, WaitedClock())
     drain.close()
     drain.open()
     assert client.calls == [

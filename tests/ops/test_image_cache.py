@@ -17,6 +17,7 @@ from ops.errors import OpsError
 from ops.image_cache import READY_WAIT_S, SETTING, ImageCache, Place, references
 from tests.components.example import AGENT, stack
 from tests.ops.test_cli import admin
+from tests.support.clock import WaitedClock
 from tests.support.engine import ROOT
 
 SETTINGS = stack(cluster={"create": True})
@@ -30,17 +31,15 @@ PULL = f"{CTR} images pull --snapshotter soci --label io.cri-containerd.image=ma
 TOKEN = base64.b64encode(b"AWS:token").decode()
 
 
-class Clock:
-    """A time that passes only while somebody waits; interrupted after so many seconds, if told so."""
+class Clock(WaitedClock):
+    """Interrupted after so many seconds, if told so."""
 
     def __init__(self, interrupted_at: float = float("inf")) -> None:
-        self.seconds, self._end = 0.0, interrupted_at
-
-    def now(self) -> float:
-        return self.seconds
+        super().__init__()
+        self._end = interrupted_at
 
     def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
+        super().sleep(seconds)
         if self.seconds >= self._end:
             raise KeyboardInterrupt
 

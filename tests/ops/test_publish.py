@@ -16,23 +16,12 @@ from ops.errors import OpsError
 from ops.publish import Publisher
 from tests.components.example import stack
 from tests.ops.test_cli import admin
+from tests.support.clock import WaitedClock
 from tests.support.engine import ROOT
 
 SETTINGS = stack(agent={}, runtimes=[{"name": "sd15", "type": "comfyui"}])
 PROJECT = naming.image_project(SETTINGS)
 ENVIRONMENT = {"type": "LINUX_CONTAINER", "image": "standard", "computeType": "BUILD_GENERAL1_MEDIUM"}
-
-
-class Clock:
-    """A time that passes only while somebody waits."""
-
-    seconds = 0.0
-
-    def now(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
 
 
 @pytest.fixture
@@ -98,7 +87,7 @@ class _Starting:
 
 def publisher(clients: Any, said: list[str] | None = None) -> Publisher:
     tell = said.append if said is not None else lambda _said: None
-    return Publisher(SETTINGS, clients, ROOT, clock=Clock(), tell=tell)
+    return Publisher(SETTINGS, clients, ROOT, clock=WaitedClock(), tell=tell)
 
 
 def test_each_image_is_built_once_and_told_by_its_digest(aws: Emulator) -> None:
@@ -134,7 +123,7 @@ def test_what_nodes_have_no_way_to_is_copied_as_pulumi_up_would_copy_it(aws: Emu
     for name in ("karpenter", "fluent-bit"):
         aws.client("ecr").create_repository(repositoryName=naming.repository(private, name))
     clients = Building(aws)
-    made = Publisher(private, clients, ROOT, clock=Clock(), tell=lambda _said: None).images()
+    made = Publisher(private, clients, ROOT, clock=WaitedClock(), tell=lambda _said: None).images()
     assert [(each.name, each.is_new) for each in made] == [("karpenter", True), ("fluent-bit", True)]
     assert clients.sources == [
         "public.ecr.aws/karpenter/controller:1.14.1",
@@ -150,7 +139,7 @@ def test_what_nodes_have_no_way_to_is_copied_as_pulumi_up_would_copy_it(aws: Emu
 
 def test_a_stack_that_names_all_its_images_builds_none(aws: Emulator) -> None:
     said: list[str] = []
-    named = Publisher(stack(), aws.client, ROOT, clock=Clock(), tell=said.append)
+    named = Publisher(stack(), aws.client, ROOT, clock=WaitedClock(), tell=said.append)
     assert named.images() == []
     assert said == ["every image is named by a setting: there is none to build"]
 

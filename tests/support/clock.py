@@ -3,9 +3,28 @@
 import asyncio
 import heapq
 import itertools
+from collections.abc import Callable
 
 START_MS = 1_800_000_000_000
 _TURNS = 50  # turns of the loop in which everything that is ready has run
+
+
+class WaitedClock:
+    """A `components.asking.Clock` whose time passes only while somebody waits.
+
+    steps: what happens at each wait, in their order.
+    """
+
+    def __init__(self, *steps: Callable[[], object]) -> None:
+        self.seconds, self._steps = 0.0, list(steps)
+
+    def now(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+        if self._steps:
+            self._steps.pop(0)()
 
 
 class FakeClock:
