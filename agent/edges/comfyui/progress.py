@@ -4,12 +4,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.edges.comfyui.socket import Message
+from agent.edges.comfyui.socket import Message, may_have_ended
 from agent.ports import Report
 from sd_async.contract.jobs import Progress
 
 _LONGEST_QUIET_S = 0.25  # a person does not notice it
-_MAY_HAVE_ENDED = frozenset({"execution_success", "execution_error", "execution_interrupted"})
 
 
 class Tracker:
@@ -48,8 +47,7 @@ class Tracker:
             case "progress_state":
                 self._has_state = True
                 self._progress_state(data)
-        is_last = message.type == "executing" and not isinstance(data.get("node"), str)
-        return is_last or message.type in _MAY_HAVE_ENDED
+        return may_have_ended(message)
 
     def _cached(self, data: dict[str, Any]) -> None:
         nodes = data.get("nodes")

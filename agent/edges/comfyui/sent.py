@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from agent.edges.comfyui.socket import MAX_PICTURE_BYTES, Message
+from agent.edges.comfyui.socket import MAX_PICTURE_BYTES, Message, may_have_ended
 from agent.errors import OutputFormatError, TooManyOutputsError
 
 CLASS = "SaveImageWebsocket"
@@ -23,7 +23,6 @@ _PREVIEW, _PREVIEW_WITH_METADATA = 1, 4
 _SUFFIX_BY_FORMAT = {1: "jpg", 2: "png"}
 _SUFFIX_BY_TYPE = {"image/jpeg": "jpg", "image/png": "png"}
 _HEAD_BYTES = 8
-_ENDS = frozenset({"execution_success", "execution_error", "execution_interrupted"})
 _CHUNK_BYTES = 256 * 1024
 
 
@@ -80,12 +79,11 @@ class Receiver:
 
     def hear(self, message: Message) -> None:
         """A message about the prompt. Never raises: any may come."""
-        if message.type == "executing":
-            node = message.data.get("node")
-            self._running = node if isinstance(node, str) and node in self._nodes else None
-            self.is_over = self.is_over or not isinstance(node, str)
-        elif message.type in _ENDS:
+        if may_have_ended(message):
             self._running, self.is_over = None, True
+        elif message.type == "executing":
+            node = message.data.get("node")
+            self._running = node if node in self._nodes else None
 
     def take(self, frame: bytes | None, prompt_ids: Collection[str]) -> None:
         """None for one that was too large. prompt_ids: of the prompt at the runtime. Never raises: any may come."""

@@ -21,6 +21,7 @@ _OPEN_TIMEOUT_S = 10.0
 _MAX_FRAME_BYTES = 4 * 1024 * 1024  # previews are about 65 kB; a larger frame ends the socket, not the job
 MAX_PICTURE_BYTES = 32 * 1024 * 1024  # while a whole picture may come: one of 3840x2160 is 25 MB at the very most
 _HELLO = b'{"type":"feature_flags","data":{"supports_preview_metadata":true}}'  # has to be the first frame
+_ENDS = frozenset({"execution_success", "execution_error", "execution_interrupted"})
 _OF_MESSAGES = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 _READ_BYTES = 256 * 1024
 
@@ -31,6 +32,12 @@ Show = Callable[[bytes | None], None]
 class Message(msgspec.Struct):
     type: str
     data: dict[str, Any] = {}
+
+
+def may_have_ended(message: Message) -> bool:
+    """Whether its prompt may have ended with it."""
+    is_last = message.type == "executing" and not isinstance(message.data.get("node"), str)
+    return is_last or message.type in _ENDS
 
 
 class Follower(Protocol):
@@ -190,7 +197,7 @@ class Socket:
             self._protocol.max_message_size = MAX_PICTURE_BYTES if self._takes_pictures else _MAX_FRAME_BYTES
 
     def _shown(self, frame: bytes | None) -> None:
-        for following in {id(each): each for each in self._followings.values()}.values():
+        for following in set(self._followings.values()):
             if following.show is not None:
                 following.show(frame)
 
