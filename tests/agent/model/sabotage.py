@@ -214,7 +214,7 @@ SABOTAGES: dict[str, tuple[type[World], str]] = {
     "a job that has ended can end again": (with_store(_EndsTwice), "was written over"),
     "a heartbeat renews nothing": (with_store(_Beatless), "taken from an agent that was well"),
     "a lease lasts for half a day": (with_store(_EndlessLease), "longer than a lease"),
-    "announced before it is recorded": (AnnouncesFirst, "announced while it was running"),
+    "announced before it is recorded": (AnnouncesFirst, "announced while it was (?:running|canceling)"),
     "deleted before it is announced": (DeletesFirst, "nobody will be told"),
     "deleted when it is received": (DeletesAtReceipt, "no message speaks of it"),
     "never announced": (NeverAnnounces, "nobody will be told"),
