@@ -1,8 +1,6 @@
 """The whole of `__main__.py`: what a stack is made of, in which names, and what it tells its user."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -110,7 +108,6 @@ NAMED_AFTER_ROWS = {
     "aws:apigateway/response:Response",
 }
 SCALED_OBJECT, RELEASE = "kubernetes:keda.sh/v1alpha1:ScaledObject", "kubernetes:helm.sh/v3:Release"
-TOOLS = ROOT.parent / "shared" / "tools"
 
 
 @pytest.fixture(scope="module")
@@ -226,16 +223,6 @@ def test_wrong_settings_end_the_program_before_its_first_resource() -> None:
 def test_a_section_nobody_reads_is_refused() -> None:
     with pytest.raises(SettingsError, match="sd-async: runtime is no setting; did you mean `runtimes`"):
         evaluate(as_text(changed(runtime=[])))
-
-
-@pytest.mark.skipif(not (TOOLS / "terraform_check").exists(), reason="there is no ../shared/tools/terraform_check")
-def test_the_aws_provider_takes_every_argument() -> None:
-    done = subprocess.run(
-        [sys.executable, TOOLS / "terraform_check"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    if done.returncode == 77:
-        pytest.skip(done.stdout.strip().splitlines()[-1])
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_program_is_short_enough_to_be_read_in_one_look() -> None:

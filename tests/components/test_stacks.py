@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,6 @@ from tests.components.example import AGENT, COMFYUI
 from tests.support.engine import ROOT, Engine, digest_of, evaluate, settings_of
 from tests.support.translation import stack_file
 
-CHECKER = ROOT.parent / "shared" / "tools" / "terraform_check"
 EXAMPLES = ("existing-vpc", "private", "production")
 REPOSITORY = "aws:ecr/repository:Repository"
 RELEASE, BUILD = "kubernetes:helm.sh/v3:Release", "pulumi-python:dynamic/images:Build"
@@ -175,13 +172,3 @@ def test_an_existing_vpc_costs_nothing_more() -> None:
     settings = example("existing-vpc")
     assert settings.network.vpc_id
     assert fixed_usd_per_month(settings) < fixed_usd_per_month(example("production"))
-
-
-@pytest.mark.skipif(not CHECKER.exists(), reason="there is no ../shared/tools/terraform_check")
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_the_aws_provider_takes_every_argument_of_an_example(name: str) -> None:
-    command = [sys.executable, str(CHECKER), "--stack", name, "--config", f"Pulumi.{name}.yaml.example"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode == 77:
-        pytest.skip(done.stdout.strip().splitlines()[-1])
-    assert done.returncode == 0, done.stdout + done.stderr
