@@ -14,7 +14,7 @@ from components.scaling import scaled_object
 from components.settings_runtimes import RuntimeSettings, ScalingSettings
 from local.helm import CHART, lint, render, template
 from sd_async.contract.jobs import RuntimeType
-from tests.chart.manifests import problems
+from tests.support.manifests import problems
 
 EXAMPLES = sorted((CHART / "examples").glob("*.yaml"))
 SUPPORTED = ("1.33", "1.34", "1.35", "1.36")

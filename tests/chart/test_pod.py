@@ -7,7 +7,7 @@ import pytest
 from agent.__main__ import EXIT_CODES
 from agent.errors import RuntimeFullError, RuntimeGoneError
 from tests.chart import rendering
-from tests.chart.manifests import problems
+from tests.support.manifests import problems
 
 ALL: dict[str, Any] = {
     "models__mode": "copy",

@@ -6,8 +6,8 @@ import pytest
 
 from local.helm import CHART, template
 from tests.chart import rendering
-from tests.chart.manifests import problems
 from tests.chart.test_examples import SUPPORTED
+from tests.support.manifests import problems
 
 DIGEST = "sha256:" + "0" * 64
 

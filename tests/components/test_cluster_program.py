@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import pytest
 
 from tests.components.example import CONFIG, as_text, changed
-from tests.components.manifests import refusals
 from tests.support.engine import ROOT, Declared, Engine, evaluate, settings_of
+from tests.support.manifests import refusals
 
 RELEASE, POOL = "kubernetes:helm.sh/v3:Release", "kubernetes:karpenter.sh/v1:NodePool"
 SCALED_OBJECT, NODE_CLASS = "kubernetes:keda.sh/v1alpha1:ScaledObject", "kubernetes:karpenter.k8s.aws/v1:EC2NodeClass"

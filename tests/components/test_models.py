@@ -6,8 +6,8 @@ import pytest
 
 from components.models import ModelVolumes, ModelVolumesArgs
 from tests.components.example import CONFIG, stack
-from tests.components.manifests import refusals
 from tests.support.engine import Engine, build
+from tests.support.manifests import refusals
 
 VOLUME, CLAIM = "kubernetes:core/v1:PersistentVolume", "kubernetes:core/v1:PersistentVolumeClaim"
 

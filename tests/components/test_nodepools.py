@@ -10,7 +10,7 @@ from components.cluster import MOUNTPOINT_VALUES
 from components.nodepools import node_class, node_grace_s, node_pools
 from components.settings import Settings, SettingsError
 from tests.components import example
-from tests.components.manifests import refusals
+from tests.support.manifests import refusals
 
 
 def stack(**karpenter: Any) -> Settings:

@@ -9,8 +9,8 @@ from components.scaling import scaled_object
 from components.settings import SettingsError
 from components.settings_runtimes import RuntimeSettings, ScalingSettings, WarmSettings
 from sd_async.contract.jobs import RuntimeType
-from tests.chart.manifests import problems
 from tests.components.example import CONFIG, stack
+from tests.support.manifests import problems
 
 QUEUE_URL = "https://sqs.us-west-2.amazonaws.com/111122223333/comfy"
 

@@ -5,8 +5,8 @@ import functools
 import pytest
 
 from local.helm import CHART, render
-from tests.components.manifests import refusals
 from tests.support.engine import ROOT, Engine, evaluate, settings_of
+from tests.support.manifests import refusals
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 STACKS = {
