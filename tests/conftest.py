@@ -1,11 +1,23 @@
-"""Fixtures shared by all rooms."""
+"""Fixtures shared by all rooms, and how a test process looks for garbage."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
 
 from local import emulator as local_emulator
 from local.emulator import Emulator
+
+# The SDKs are hundreds of thousands of objects that stay. Python would look through all of them again and again while
+# they are loaded, and then once for each test that has its garbage collected; that took more than the tests did.
+gc.disable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Records what a Pulumi program declares: run it to its end, then assert outside of it."""
 
+import gc
 import hashlib
 import importlib
 import json
@@ -7,7 +8,8 @@ import os
 import runpy
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -179,7 +181,20 @@ class Engine(mocks.MockMonitor, mocks.Mocks):
             return super().Invoke(request)  # type: ignore[no-untyped-call]
 
 
+@contextmanager
+def without_a_look_for_garbage() -> Iterator[None]:
+    """The SDK loads and makes objects that stay, so many of them that looking through them takes as long again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 @own_loop()  # a test before this one may have left the thread without a loop
+@without_a_look_for_garbage()
 def build(program: Callable[[], object]) -> Engine:
     """Everything a program declared, once every registration has landed."""
     engine = Engine()
@@ -190,6 +205,7 @@ def build(program: Callable[[], object]) -> Engine:
 
 
 @own_loop()
+@without_a_look_for_garbage()
 def evaluate(config: Mapping[str, str], *, project: str = "sd-async", stack: str = "dev") -> Engine:
     """The whole of `__main__.py`, as with this configuration: full keys to text, objects as JSON text."""
     engine = Engine()

@@ -4,6 +4,7 @@ A process of its own does it (`python -m tests.support.translation`): the SDK's 
 does all stacks at once: the SDK's classes and the provider's schema take longer to load than a stack to judge.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -193,6 +194,7 @@ def main(folder: Path, stacks: Mapping[str, Path]) -> None:
 
 
 if __name__ == "__main__":
+    gc.disable()  # all of it is needed to the end, and looking through it takes as long as the work
     sys.path.append(str(TOOL))
     pairs = (argument.partition("=") for argument in sys.argv[2:])
     main(Path(sys.argv[1]), {name: Path(file) for name, _, file in pairs})
