@@ -13,6 +13,9 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; n = os.cpu_count() or 1; print(max(n
 # `make run ONCE=1 RUNTIME_URL=http://127.0.0.1:8188`; everything else by `ARGS="..."`
 RUN_FLAGS := $(if $(ONCE),--once) $(if $(RUNTIME_URL),--runtime-url $(RUNTIME_URL)) $(ARGS)
 
+# Hundreds of processes load the same modules, so Python must keep what it compiled, whatever the caller's shell says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test docs bench-agent explore lock clean
 .DEFAULT_GOAL := run
 
