@@ -16,13 +16,16 @@ RUN_FLAGS := $(if $(ONCE),--once) $(if $(RUNTIME_URL),--runtime-url $(RUNTIME_UR
 # Hundreds of processes load the same modules, so Python must keep what it compiled, whatever the caller's shell says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test docs bench-agent explore lock clean
+.PHONY: run test environments docs bench-agent explore lock clean
 .DEFAULT_GOAL := run
 
 run: $(READY)
 	@$(BIN)/python -m local $(RUN_FLAGS)
 
-test: $(READY) $(SCANNERS_READY)
+# Each installs what it needs by itself; `make --jobs=2 environments` has both installed at once.
+environments: $(READY) $(SCANNERS_READY)
+
+test: environments
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell
@@ -30,11 +33,13 @@ test: $(READY) $(SCANNERS_READY)
 	$(BIN)/mypy .
 	$(BIN)/python -m pytest -n $(WORKERS)
 
-# Compiling every module of the AWS SDK takes longer than all the rest; Python compiles what it imports.
-$(READY): requirements/dev.lock pyproject.toml
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 		|| { echo "$(PYTHON) is no Python 3.11 or newer; name one with PYTHON=python3.12."; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "Python cannot make $(VENV); install its venv module (python3-venv)."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "Python cannot make $(VENV); install its venv module (python3-venv)."; exit 1; }
+
+# Compiling every module of the AWS SDK takes longer than all the rest; Python compiles what it imports.
+$(READY): requirements/dev.lock pyproject.toml | $(BIN)/python
 	@echo "installing what is locked in requirements/dev.lock into $(VENV) (once, about half a minute)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/dev.lock \
 		|| { echo "The packages could not be installed; look at pip's message above, then run make again."; exit 1; }
@@ -42,8 +47,8 @@ $(READY): requirements/dev.lock pyproject.toml
 		|| { echo "The project itself could not be installed; look at pip's message above."; exit 1; }
 	@touch $@
 
-# checkov and hadolint: what they need can't stand beside what dev.lock holds.
-$(SCANNERS_READY): requirements/scanners.lock | $(READY)
+# checkov and hadolint: what they need can't stand beside what dev.lock holds. It waits for no other installation.
+$(SCANNERS_READY): requirements/scanners.lock | $(BIN)/python
 	@test -x $(SCANNERS)/bin/python || $(BIN)/python -m venv $(SCANNERS)
 	@echo "installing what is locked in requirements/scanners.lock into $(SCANNERS) (once, about half a minute)"
 	@$(SCANNERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --only-binary :all: --require-hashes -r requirements/scanners.lock \
