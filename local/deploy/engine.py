@@ -5,6 +5,7 @@ are needed to create a queue on an emulator, and a person who tries the system o
 """
 
 import asyncio
+import gc
 import os
 import runpy
 import threading
@@ -101,7 +102,7 @@ def evaluate(program: Path, *, project: str, stack: str, config: Mapping[str, st
         runpy.run_path(str(program), run_name="__main__")
 
     try:
-        with _working_directory(program.parent), asyncio.Runner() as runner:
+        with _working_directory(program.parent), without_a_look_for_garbage(), asyncio.Runner() as runner:
             # Everything that waits for a failed resource fails too, unheard; the first failure is told below.
             runner.get_loop().set_exception_handler(lambda _loop, _context: None)
             runner.run(run_in_stack(run))
@@ -156,6 +157,18 @@ def own_loop() -> Iterator[None]:
         _LOOPS.current = outer
         asyncio.set_event_loop(outer)
         loop.close()
+
+
+@contextmanager
+def without_a_look_for_garbage() -> Iterator[None]:
+    """The SDK loads and makes objects that stay, so many of them that looking through them takes as long again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager

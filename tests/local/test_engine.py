@@ -159,6 +159,15 @@ def test_a_program_runs_in_its_own_folder_and_ours_is_as_before(tmp_path: Path) 
     assert Path.cwd() == before
 
 
+def test_nobody_looks_for_garbage_while_a_program_runs_and_then_as_before(tmp_path: Path) -> None:
+    looks = "import gc\npulumi.export('looks', gc.isenabled())\n"
+    assert gc.isenabled()
+    assert run(tmp_path, looks) == {"looks": False}
+    with pytest.raises(DeployError):
+        run(tmp_path, f"{looks}raise ValueError")
+    assert gc.isenabled()
+
+
 def test_refused_settings_are_one_readable_message() -> None:
     config = {
         "aws:region": "us-west-2",

@@ -1,6 +1,5 @@
 """Records what a Pulumi program declares: run it to its end, then assert outside of it."""
 
-import gc
 import hashlib
 import importlib
 import json
@@ -8,8 +7,7 @@ import os
 import runpy
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ import yaml
 from pulumi.runtime import mocks, rpc, settings
 from pulumi.runtime.stack import Stack
 
-from local.deploy.engine import own_loop
+from local.deploy.engine import own_loop, without_a_look_for_garbage
 from local.deploy.inputs import whole_numbers
 
 # The SDK deprecates classes of its own while it is imported.
@@ -179,18 +177,6 @@ class Engine(mocks.MockMonitor, mocks.Mocks):
     def Invoke(self, request: Any) -> Any:  # noqa: N802 - the SDK's name
         with own_loop():
             return super().Invoke(request)  # type: ignore[no-untyped-call]
-
-
-@contextmanager
-def without_a_look_for_garbage() -> Iterator[None]:
-    """The SDK loads and makes objects that stay, so many of them that looking through them takes as long again."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 @own_loop()  # a test before this one may have left the thread without a loop
