@@ -1,4 +1,4 @@
-"""The whole system, started once per test process, with agents that reach AWS through a network that can fail."""
+"""The whole system, once for the journeys of a test process; its agents reach AWS through a network that can fail."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Stage:
     results: Listener
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _stage() -> Iterator[Stage]:
     overrides = {
         "sd-async:runtimes": [
