@@ -34,24 +34,21 @@ class Cost:
     ratio: float
 
 
-def best_ms(code: str, runs: int) -> float:
-    """Milliseconds of the fastest of so many fresh interpreters."""
-    times = []
-    for _ in range(runs):
-        started_ns = time.perf_counter_ns()
-        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)  # noqa: S603 - this interpreter, own code
-        times.append((time.perf_counter_ns() - started_ns) / 1e6)
-    return min(times)
+def run_ms(code: str) -> float:
+    """Milliseconds of a fresh interpreter."""
+    started_ns = time.perf_counter_ns()
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)  # noqa: S603 - this interpreter, own code
+    return (time.perf_counter_ns() - started_ns) / 1e6
 
 
 def costs(modules: Sequence[str] = MODULES, runs: int = 15) -> list[Cost]:
-    best_ms(f"import {', '.join(modules)}", 1)  # writes the bytecode caches
-    bare_ms = best_ms(BARE, runs)
-    found = [Cost(name="(nothing)", total_ms=bare_ms, added_ms=0.0, ratio=1.0)]
-    for name in modules:
-        total_ms = best_ms(f"import {name}", runs)
-        found.append(Cost(name=name, total_ms=total_ms, added_ms=total_ms - bare_ms, ratio=total_ms / bare_ms))
-    return found
+    """All in turn, so that what a machine does beside this for a while makes none of them alone look slow."""
+    run_ms(f"import {', '.join(modules)}")  # writes the bytecode caches
+    codes = {"(nothing)": BARE} | {name: f"import {name}" for name in modules}
+    rounds = [{name: run_ms(code) for name, code in codes.items()} for _ in range(runs)]
+    best = {name: min(each[name] for each in rounds) for name in codes}
+    bare_ms = best["(nothing)"]
+    return [Cost(name=name, total_ms=ms, added_ms=ms - bare_ms, ratio=ms / bare_ms) for name, ms in best.items()]
 
 
 def main() -> None:
