@@ -12,13 +12,14 @@ from typing import Any
 
 from agent.edges.a1111 import replies
 from agent.edges.a1111.answer import Answer, Picture
-from agent.edges.a1111.api import Api, Channel
+from agent.edges.a1111.api import Api, Channel, json_of
 from agent.edges.a1111.body import Body
 from agent.edges.a1111.leftovers import NO_PREVIEW, Leftovers, ended
+from agent.edges.a1111.loading import FirstLoad
 from agent.edges.a1111.memory import free_host_bytes_of, memory_of
 from agent.edges.a1111.names import Names
 from agent.edges.a1111.outputs import artifacts, notes
-from agent.edges.a1111.progress import Watch
+from agent.edges.a1111.progress import Watch, has_job
 from agent.edges.a1111.request import Request, request_of
 from agent.errors import AgentError, OutOfMemoryError, RuntimeFaultError
 from agent.neighbour import Neighbour
@@ -26,6 +27,7 @@ from agent.ports import Artifact, GpuMemory, Report, Work
 
 POLL_S = 0.5  # a look costs the runtime 1 ms; a job shorter than this is over before the first
 READY_TIMEOUT_S = 2.0
+WAIT_S = 300.0  # `SD_RUNTIME_WAIT_S` unless told otherwise
 FRESH_S = 2.0  # whoever answered so recently is not asked again whether it does
 FREE_TIMEOUT_S = 300.0  # weights back from the host's memory
 _CHUNK_BYTES = 256 * 1024
@@ -39,8 +41,9 @@ class A1111:
     """A Backend. queue: the runtime's name here, which clients of the sample's older form give as a checkpoint.
 
     Works take turns. A second one is held, so that it is sent as soon as the answer to the first begins: by then the
-    GPU is idle, and megabytes of base64 are still to come. is_loading: its pages answer before its API is there; of a
-    checkpoint that it loads behind its API it tells nothing. channel, sleep: for tests.
+    GPU is idle, and megabytes of base64 are still to come. is_loading: its pages answer before its API is there, or it
+    reads its first checkpoint. wait_s: how long whoever asks for `ready` waits for it to be true, four fifths of which
+    are the checkpoint's. warn: told when they do not suffice, or it could not be read. channel, sleep: for tests.
     """
 
     depth = 2  # the runtime's own queue holds nothing: what waits there is lost with its connection
@@ -50,6 +53,8 @@ class A1111:
         url: str,
         queue: str,
         *,
+        wait_s: float = WAIT_S,
+        warn: Callable[[str], None] = lambda _: None,
         channel: Channel | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -60,14 +65,15 @@ class A1111:
         self._names = Names(self._api)
         self._turn = asyncio.Lock()
         self._leftovers = Leftovers(self._api, sleep)
+        self._first_load = FirstLoad(self._api, self._turn, wait_s, warn)
         self._model: str | None = None  # in the GPU's memory, by its title; None while nobody can say
         self._failed_allocations: int | None = None
 
     async def ready(self) -> bool:
-        is_fresh = self._api.answered_within(FRESH_S)
-        status = 200 if is_fresh else await self._api.status("progress", NO_PREVIEW, READY_TIMEOUT_S)
-        self.is_loading = status in _NOT_YET
-        return status == 200
+        self.is_loading = await self._first_load.is_awaited()
+        is_ready = not self.is_loading and await self._is_there() and await self._has_loaded()
+        self._first_load.note(is_ready=is_ready)
+        return is_ready
 
     async def reset(self) -> None:
         """The runtime is this agent's alone, so whatever runs is its earlier process's."""
@@ -116,8 +122,25 @@ class A1111:
                 yield chunk
 
     async def aclose(self) -> None:
+        await self._first_load.aclose()
         await self._leftovers.aclose()
         self._api.close()
+
+    async def _is_there(self) -> bool:
+        if self._first_load.is_known and self._api.answered_within(FRESH_S):
+            return True
+        answer = await self._api.look("progress", NO_PREVIEW, READY_TIMEOUT_S)
+        self.is_loading = answer is not None and answer.status in _NOT_YET
+        if answer is None or answer.status != 200:
+            return False
+        if not (self._leftovers.is_stopping or has_job(json_of(answer))):  # never during a job
+            self._first_load.begin()
+        return True
+
+    async def _has_loaded(self) -> bool:
+        losses = self._api.losses
+        self.is_loading = await self._first_load.is_awaited()
+        return not self.is_loading and losses == self._api.losses
 
     @contextlib.asynccontextmanager
     async def _taken(self) -> AsyncIterator[Callable[[], None]]:
@@ -147,6 +170,8 @@ class A1111:
             polling.cancel()
             if status == 200:
                 self._model = job.leaves(before)
+                if job.request.generates:
+                    self._first_load.met()
             job.over.set()
             if not job.is_stopped.is_set():  # else an interrupt may be on its way, which the next one would get
                 job.leave()
