@@ -5,19 +5,23 @@ import contextlib
 import gc
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.edges.a1111 import A1111
+from agent.edges.a1111.loading import LOOK_S
 from agent.errors import RuntimeLostError
 from agent.neighbour import Answer
+from agent.worker import Worker
 from local.painter.embedded import serving
 from local.painter.settings import PainterSettings
-from sd_async.contract.jobs import RuntimeType
+from sd_async.contract.jobs import JobType, RuntimeType
+from sd_async.contract.states import Status
 from tests.agent.a1111_server import WebUi, backend_of, ignore, state, work_of
-from tests.agent.scenario import in_loop
+from tests.agent.scenario import CONFIG, Scenario, ended, in_loop, message_of
 from tests.support.clock import FakeClock
 
 RELOAD = "reload-checkpoint"
@@ -249,3 +253,23 @@ async def test_a_closed_backend_asks_no_more(tmp_path: Path) -> None:
         assert not await backend.ready()
         assert asyncio.all_tasks() > before
     assert asyncio.all_tasks() == before
+
+
+@in_loop
+async def test_an_agent_takes_no_job_while_its_runtime_loads() -> None:
+    scene = Scenario(config=replace(CONFIG, runtime_name="webui", runtime_type=RuntimeType.A1111))
+    await scene.submit(message_of(runtime="webui", type=JobType.TEXT_TO_IMAGE, input={"prompt": "a fox"}))
+    webui = WebUi(has_loaded=asyncio.Event())
+    assert webui.has_loaded is not None
+    async with backend_of(webui, scene.clock) as backend:
+        ports = replace(scene.ports(scene.backend), backend=backend)
+        agent = asyncio.create_task(Worker(scene.config, ports, scene.stop).run())
+        for is_read, status in [(False, Status.QUEUED), (True, Status.SUCCEEDED)]:
+            if is_read:
+                webui.has_loaded.set()
+            for _ in range(3):
+                await asyncio.sleep(LOOK_S + 0.05)
+                await scene.clock.advance(2)
+            assert scene.job().status is status
+            assert scene.queue.visible_in_s() == ([] if is_read else [0])
+        await ended([agent])
