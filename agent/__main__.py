@@ -51,7 +51,10 @@ def _comfyui(config: Config) -> _Driver:
 def _a1111(config: Config) -> _Driver:
     from agent.edges.a1111 import A1111  # noqa: PLC0415 - see above
 
-    return A1111(config.runtime_url, config.runtime_name)
+    def warn(problem: str) -> None:
+        LOGGER.warning("first checkpoint", extra={"fields": {"problem": problem}})
+
+    return A1111(config.runtime_url, config.runtime_name, wait_s=config.runtime_wait_s, warn=warn)
 
 
 class _Https:

@@ -30,7 +30,7 @@ class State(StrEnum):
 
 MEANINGS = {
     State.STARTING: "the runtime has not answered yet",
-    State.RUNTIME_LOADING: "the runtime listens and does not serve its API yet",
+    State.RUNTIME_LOADING: "the runtime listens, and does not serve its API yet or reads its first model",
     State.RUNTIME_GONE: "the runtime has answered before and does not now",
     State.RUNTIME_STUCK: "the runtime answers and still works on what it was told to stop",
     State.READY: "the runtime answers",

@@ -215,7 +215,10 @@ class TellsWork(Protocol):
 
 @runtime_checkable
 class TellsLoading(Protocol):
-    """What a Backend may be besides. is_loading: as of its last `ready`: it listens and serves no API yet."""
+    """What a Backend may be besides.
+
+    is_loading: as of its last `ready`: it listens, and serves no API yet or reads its first model.
+    """
 
     is_loading: bool
 

@@ -22,6 +22,7 @@ def main() -> int:
         type=options.type,
         input=options.input,
         seconds_per_step=options.seconds_per_step,
+        first_load_s=options.seconds_to_load,
         has_faults=options.faults,
         has_previews=options.previews,
         max_upload_bytes=round(options.max_upload_size * 1024 * 1024),
@@ -54,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder for everything the painter writes")
     parser.add_argument("--input", type=Path, help="folder that LoadImage reads (default: DATA/input)")
     parser.add_argument("--seconds-per-step", type=_seconds, default=0.05, help="time of one sampling step")
+    parser.add_argument(
+        "--seconds-to-load", type=_seconds, default=0.0, help="time in which an A1111 reads its first checkpoint"
+    )
     parser.add_argument("--max-upload-size", type=float, default=MAX_UPLOAD_BYTES / 1024 / 1024, help="MiB per request")
     parser.add_argument("--previews", action="store_true", help="send a preview frame after each step")
     parser.add_argument(

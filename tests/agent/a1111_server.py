@@ -76,6 +76,7 @@ class Pieces:
 class WebUi:
     """A Channel. answer: to jobs, with its status. goes_on: until it is set, a job that began does not end.
 
+    has_loaded: until it is set, `reload` is not answered. interrupts_are_answered: until it is set, they only act.
     calls: what was asked, in order, jobs by their route. beside: the most questions at once beside a job.
     """
 
@@ -84,11 +85,14 @@ class WebUi:
     progress: Json = field(default_factory=state)
     goes_on: asyncio.Event | None = None
     ends_when_interrupted: bool = True
+    interrupts_are_answered: asyncio.Event | None = None
     arrives: asyncio.Event | None = None
     is_lost: bool = False
     is_gone: bool = False
     has_api: bool = True
     appears: Json = field(default_factory=dict)
+    has_loaded: asyncio.Event | None = None
+    reload: tuple[int, Any] = (200, {})
 
     calls: list[str] = field(default_factory=list)
     payloads: list[Json] = field(default_factory=list)
@@ -109,7 +113,11 @@ class WebUi:
         self.beside = max(self.beside, self._asking)
         await asyncio.sleep(0)
         self._asking -= 1
+        if route == "reload-checkpoint" and self.has_loaded is not None:
+            await self.has_loaded.wait()
         status, told = self._told(route) if self.has_api else (404, {"detail": "Not Found"})
+        if route == "interrupt" and self.interrupts_are_answered is not None:
+            await self.interrupts_are_answered.wait()
         return Answer(status, "application/json", json.dumps(told).encode())
 
     @contextlib.asynccontextmanager
@@ -137,6 +145,8 @@ class WebUi:
                 self.progress = state()
                 if self.goes_on is not None and self.ends_when_interrupted:
                     self.goes_on.set()
+            case "reload-checkpoint":
+                return self.reload
             case "refresh-checkpoints":
                 self.lists |= self.appears
             case _ if route not in POSTS:

@@ -12,7 +12,8 @@ import pytest
 
 from agent.edges.a1111.answer import LONG_BYTES
 from agent.edges.a1111.api import Api
-from agent.errors import InvalidWorkflowError, NoOutputsError, RuntimeFaultError
+from agent.errors import InvalidWorkflowError, NoOutputsError, RuntimeFaultError, RuntimeLostError
+from agent.neighbour import Answer
 from agent.ports import LOADING, Artifact, Backend
 from sd_async.contract.jobs import JobType, Progress
 from tests.agent.a1111_server import (
@@ -269,12 +270,102 @@ async def test_a_job_that_does_not_end_is_waited_for_before_the_next() -> None:
         running.cancel()
         await clock.advance(60)
         assert running.cancelled()
-        webui.goes_on, asked = None, len(webui.calls)
-        webui.progress = state(job_count=1)
+        assert await backend.has_work(), "though `progress` tells of none, as before it begins"
+        again = asyncio.create_task(backend.run(work_of(), ignore))
+        await clock.advance(1)
+        assert webui.asked("txt2img") == ["txt2img"]
+        asked = len(webui.calls)
+        assert webui.goes_on is not None
+        webui.goes_on.set()
+        await clock.advance(1)
+        await again
+    assert webui.calls[asked:] == ["progress", "txt2img"]
+
+
+@in_loop
+async def test_a_stop_that_is_still_asked_for_is_answered_before_the_next_job_is_sent() -> None:
+    """One that came late would meet the next job, and end it with an unfinished picture."""
+    webui = WebUi(goes_on=asyncio.Event(), interrupts_are_answered=asyncio.Event())
+    assert webui.interrupts_are_answered is not None
+    async with backend_of(webui) as backend:
+        first = asyncio.create_task(backend.run(work_of(), ignore))
+        await webui.began.wait()
+        second = asyncio.create_task(backend.run(work_of(), ignore))
+        first.cancel()
+        await FakeClock().settle()
+        assert webui.goes_on is not None
+        assert webui.goes_on.is_set(), "the first is over, and the answer to its interrupt is still to come"
+        assert webui.asked("txt2img") == ["txt2img"]
+        webui.interrupts_are_answered.set()
+        await second
+    assert webui.asked("txt2img", "interrupt") == ["txt2img", "interrupt", "txt2img"]
+
+
+class HardOfHearing(WebUi):
+    """It takes the third interrupt."""
+
+    async def ask(self, method: str, path: str, **named: Any) -> Answer:
+        if path.endswith("interrupt") and len(self.asked("interrupt")) < 2:
+            self.calls.append("interrupt")
+            raise RuntimeLostError("The runtime does not answer (TimeoutError).")
+        return await super().ask(method, path, **named)
+
+
+@in_loop
+async def test_an_interrupt_that_is_not_answered_is_not_the_last() -> None:
+    webui, clock = HardOfHearing(goes_on=asyncio.Event()), FakeClock()
+    async with backend_of(webui, clock) as backend:
+        running = asyncio.create_task(backend.run(work_of(), ignore))
+        await webui.began.wait()
+        running.cancel()
+        await clock.advance(1.1)
+        assert running.cancelled()
+    assert len(webui.asked("interrupt")) == 3
+
+
+@in_loop
+async def test_a_stopped_job_whose_connection_is_lost_may_go_on() -> None:
+    webui, clock = WebUi(goes_on=asyncio.Event(), is_lost=True), FakeClock()
+    async with backend_of(webui, clock) as backend:
+        running = asyncio.create_task(backend.run(work_of(), ignore))
+        await webui.began.wait()
+        running.cancel()
+        await clock.advance(1)
+        assert running.cancelled()
+        webui.is_lost, webui.progress, asked = False, state(job_count=1), len(webui.calls)
         again = asyncio.create_task(backend.run(work_of(), ignore))
         await clock.advance(1)
         await again
     assert webui.calls[asked:] == ["progress", "interrupt", "progress", "txt2img"]
+
+
+@in_loop
+async def test_a_job_that_goes_on_after_its_stop_outlives_no_agent() -> None:
+    webui, clock = WebUi(goes_on=asyncio.Event(), ends_when_interrupted=False), FakeClock()
+    async with backend_of(webui, clock) as backend:
+        running = asyncio.create_task(backend.run(work_of(), ignore))
+        await webui.began.wait()
+        running.cancel()
+        await clock.advance(60)
+        before = len(webui.asked("interrupt"))
+        assert before > 100, "it is interrupted for as long as it goes on"
+    await clock.advance(60)
+    assert len(webui.asked("interrupt")) == before
+
+
+@in_loop
+async def test_memory_is_not_given_back_during_a_job_that_was_stopped_and_goes_on() -> None:
+    webui, clock = WebUi(goes_on=asyncio.Event(), ends_when_interrupted=False), FakeClock()
+    async with backend_of(webui, clock) as backend:
+        running = asyncio.create_task(backend.run(work_of(), ignore))
+        await webui.began.wait()
+        running.cancel()
+        await clock.advance(10)
+        freeing = asyncio.create_task(backend.free())
+        await clock.advance(60)
+        with pytest.raises(RuntimeFaultError, match="earlier job"):
+            await freeing
+    assert webui.asked("unload-checkpoint") == []
 
 
 @in_loop

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +15,10 @@ from agent.edges.a1111 import A1111
 from agent.edges.comfyui import ComfyUI
 from agent.observing import observing
 from agent.watch import Watched
+from local.painter.embedded import started
+from local.painter.settings import PainterSettings
 from local.processes import free_port
+from sd_async.contract.jobs import RuntimeType
 from tests.agent.scenario import CONFIG, Scenario, in_loop
 
 NOT_LISTENING, PAGE_ONLY, SERVING = None, 404, 200
@@ -26,6 +31,23 @@ def comfyui(url: str) -> ComfyUI:
 
 def a1111(url: str) -> A1111:
     return A1111(url, "webui")
+
+
+@contextlib.asynccontextmanager
+async def told_by(backend: Any) -> AsyncIterator[Callable[[], Awaitable[str]]]:
+    """The next state that an agent with this runtime tells."""
+    scene, mine = Scenario(), replace(CONFIG, health_port=free_port())
+    seen = [("", 0)]
+
+    async def following() -> str:
+        seen.append(await changed(mine.health_port, seen[-1][0]))
+        assert seen[-1][1] == (200 if seen[-1][0] == "ready" else 503)
+        return seen[-1][0]
+
+    async with contextlib.aclosing(backend):
+        watched = Watched(backend, scene.clock, scene.stop, hung_after_s=60, least_free_mib=0)
+        async with observing(mine, replace(scene.ports(scene.backend), backend=watched), scene.stop):
+            yield following
 
 
 @contextlib.asynccontextmanager
@@ -75,13 +97,26 @@ async def changed(health_port: int, before: str) -> tuple[str, int]:
 async def test_each_part_of_a_runtimes_life_has_its_name(
     driver: Driver, life: list[int | None], expected: list[str]
 ) -> None:
-    scene, port, mine = Scenario(), free_port(), replace(CONFIG, health_port=free_port())
-    told = [("", 0)]
-    async with contextlib.aclosing(driver(f"http://127.0.0.1:{port}")) as backend:
-        watched = Watched(backend, scene.clock, scene.stop, hung_after_s=60, least_free_mib=0)
-        ports = replace(scene.ports(scene.backend), backend=watched)
-        async with observing(mine, ports, scene.stop):
-            for status in life:
-                async with runtime(port, status):
-                    told.append(await changed(mine.health_port, told[-1][0]))
-    assert told[1:] == [(state, 200 if state == "ready" else 503) for state in expected]
+    port = free_port()
+    async with told_by(driver(f"http://127.0.0.1:{port}")) as following:
+        told = []
+        for status in life:
+            async with runtime(port, status):
+                told.append(await following())
+    assert told == expected
+
+
+@in_loop
+async def test_an_a1111_loads_until_its_first_checkpoint_is_read_and_again_when_it_is_back(tmp_path: Path) -> None:
+    port = free_port()
+    settings = PainterSettings(data=tmp_path, type=RuntimeType.A1111, seconds_per_step=0, first_load_s=1)
+    async with told_by(a1111(f"http://127.0.0.1:{port}")) as following:
+        told = [await following()]
+        for _ in range(2):
+            runner, _ = await started(settings, "127.0.0.1", port)
+            began_s = time.monotonic()
+            told += [await following(), await following()]
+            assert time.monotonic() - began_s > 0.9
+            await runner.cleanup()
+            told.append(await following())
+    assert told == ["starting", "runtime_loading", "ready", "runtime_gone", "runtime_loading", "ready", "runtime_gone"]

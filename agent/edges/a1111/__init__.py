@@ -12,28 +12,28 @@ from typing import Any
 
 from agent.edges.a1111 import replies
 from agent.edges.a1111.answer import Answer, Picture
-from agent.edges.a1111.api import Api, Channel
+from agent.edges.a1111.api import Api, Channel, json_of
 from agent.edges.a1111.body import Body
+from agent.edges.a1111.leftovers import NO_PREVIEW, Leftovers, ended
+from agent.edges.a1111.loading import FirstLoad
 from agent.edges.a1111.memory import free_host_bytes_of, memory_of
 from agent.edges.a1111.names import Names
 from agent.edges.a1111.outputs import artifacts, notes
-from agent.edges.a1111.progress import Watch
+from agent.edges.a1111.progress import Watch, has_job
 from agent.edges.a1111.request import Request, request_of
 from agent.errors import AgentError, OutOfMemoryError, RuntimeFaultError
 from agent.neighbour import Neighbour
 from agent.ports import Artifact, GpuMemory, Report, Work
 
 POLL_S = 0.5  # a look costs the runtime 1 ms; a job shorter than this is over before the first
-STOP_POLL_S = 0.5
-STOP_TIMEOUT_S = 8.0  # an interrupt acts at the next step, and decoding cannot be interrupted
 READY_TIMEOUT_S = 2.0
+WAIT_S = 300.0  # `SD_RUNTIME_WAIT_S` unless told otherwise
 FRESH_S = 2.0  # whoever answered so recently is not asked again whether it does
 FREE_TIMEOUT_S = 300.0  # weights back from the host's memory
 _CHUNK_BYTES = 256 * 1024
 _TURNS_TO_SEND = 4  # of the event loop, from a turn that becomes free to the next job on its way
 # FastAPI's for a route that is not there yet, and a proxy's for a server that is not.
 _NOT_YET = frozenset({404, 503})
-_NO_PREVIEW = {"skip_current_image": "true"}  # one would be encoded on the job's time
 _OTHER_MODELS = ("refiner_checkpoint", "hr_checkpoint_name")
 
 
@@ -41,8 +41,9 @@ class A1111:
     """A Backend. queue: the runtime's name here, which clients of the sample's older form give as a checkpoint.
 
     Works take turns. A second one is held, so that it is sent as soon as the answer to the first begins: by then the
-    GPU is idle, and megabytes of base64 are still to come. is_loading: its pages answer before its API is there; of a
-    checkpoint that it loads behind its API it tells nothing. channel, sleep: for tests.
+    GPU is idle, and megabytes of base64 are still to come. is_loading: its pages answer before its API is there, or it
+    reads its first checkpoint. wait_s: how long whoever asks for `ready` waits for it to be true, four fifths of which
+    are the checkpoint's. warn: told when they do not suffice, or it could not be read. channel, sleep: for tests.
     """
 
     depth = 2  # the runtime's own queue holds nothing: what waits there is lost with its connection
@@ -52,6 +53,8 @@ class A1111:
         url: str,
         queue: str,
         *,
+        wait_s: float = WAIT_S,
+        warn: Callable[[str], None] = lambda _: None,
         channel: Channel | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -61,27 +64,29 @@ class A1111:
         self._api = Api(channel or Neighbour(url))
         self._names = Names(self._api)
         self._turn = asyncio.Lock()
+        self._leftovers = Leftovers(self._api, sleep)
+        self._first_load = FirstLoad(self._api, self._turn, wait_s, warn)
         self._model: str | None = None  # in the GPU's memory, by its title; None while nobody can say
         self._failed_allocations: int | None = None
-        self._may_be_busy = False
 
     async def ready(self) -> bool:
-        is_fresh = self._api.answered_within(FRESH_S)
-        status = 200 if is_fresh else await self._api.status("progress", _NO_PREVIEW, READY_TIMEOUT_S)
-        self.is_loading = status in _NOT_YET
-        return status == 200
+        self.is_loading = await self._first_load.is_awaited()
+        is_ready = not self.is_loading and await self._is_there() and await self._has_loaded()
+        self._first_load.note(is_ready=is_ready)
+        return is_ready
 
     async def reset(self) -> None:
         """The runtime is this agent's alone, so whatever runs is its earlier process's."""
-        self._may_be_busy = True
+        self._leftovers.may_be_some = True
         with contextlib.suppress(AgentError):
-            await self._idle()
+            await self._leftovers.none_left()
 
     async def has_work(self) -> bool:
-        return await self._is_at_work()
+        return await self._leftovers.is_at_work()
 
     async def free(self) -> None:
         async with self._taken():  # both routes take no lock of the runtime's: never during a job
+            await self._leftovers.none_left()
             self._model = None
             await self._api.post("unload-checkpoint", FREE_TIMEOUT_S)
             # Newer versions leave the weights beside the GPU, and a job would find them there.
@@ -96,8 +101,7 @@ class A1111:
     async def run(self, work: Work, report: Report) -> Sequence[Artifact]:
         asked = request_of(work)
         async with self._taken() as leave:
-            if self._may_be_busy:
-                await self._idle()
+            await self._leftovers.none_left()
             request, model = await self._names.checked(asked, self._queue)
             watch = Watch(report, loads=request.generates and model != self._model)
             if self._failed_allocations is None:
@@ -118,7 +122,25 @@ class A1111:
                 yield chunk
 
     async def aclose(self) -> None:
+        await self._first_load.aclose()
+        await self._leftovers.aclose()
         self._api.close()
+
+    async def _is_there(self) -> bool:
+        if self._first_load.is_known and self._api.answered_within(FRESH_S):
+            return True
+        answer = await self._api.look("progress", NO_PREVIEW, READY_TIMEOUT_S)
+        self.is_loading = answer is not None and answer.status in _NOT_YET
+        if answer is None or answer.status != 200:
+            return False
+        if not (self._leftovers.is_stopping or has_job(json_of(answer))):  # never during a job
+            self._first_load.begin()
+        return True
+
+    async def _has_loaded(self) -> bool:
+        losses = self._api.losses
+        self.is_loading = await self._first_load.is_awaited()
+        return not self.is_loading and losses == self._api.losses
 
     @contextlib.asynccontextmanager
     async def _taken(self) -> AsyncIterator[Callable[[], None]]:
@@ -148,22 +170,25 @@ class A1111:
             polling.cancel()
             if status == 200:
                 self._model = job.leaves(before)
+                if job.request.generates:
+                    self._first_load.met()
             job.over.set()
-            job.leave()
+            if not job.is_stopped.is_set():  # else an interrupt may be on its way, which the next one would get
+                job.leave()
 
         asking = asyncio.create_task(self._asked(job, over))
         try:
             await asyncio.wait([asking])
             return asking.result()
         except asyncio.CancelledError:
-            await self._stop(job, asking)
+            polling.cancel()  # its question would hold up the interrupts
+            job.is_stopped.set()
+            await self._leftovers.stop(asking, job.over)
             raise
         finally:
-            for task in (asking, polling):
-                task.cancel()
-            await asyncio.wait([asking, polling])
-            if not asking.cancelled():
-                asking.exception()  # looked at, or asyncio would tell of it where nobody waited for it
+            await ended(polling)
+            if not job.is_stopped.is_set():
+                await ended(asking)
 
     async def _asked(self, job: "_Job", over: Callable[[int], None]) -> Any:
         """The answer to a job. over: told its status as soon as it begins. Raises: what a refusal or failure means."""
@@ -192,36 +217,7 @@ class A1111:
                 watch.take(await self._progress())
 
     async def _progress(self) -> Any:
-        return await self._api.get("progress", _NO_PREVIEW)
-
-    async def _stop(self, job: "_Job", asking: "asyncio.Task[Any]") -> None:
-        """Interrupt until the runtime is done with it; a job that begins forgets an interrupt that came before."""
-        self._may_be_busy = True
-        for _ in range(round(STOP_TIMEOUT_S / STOP_POLL_S)):
-            if job.over.is_set() or asking.done():
-                self._may_be_busy = False
-                return
-            with contextlib.suppress(AgentError):
-                await self._api.post("interrupt", STOP_POLL_S)
-            ends = [asking, *(asyncio.ensure_future(one) for one in (job.over.wait(), self._sleep(STOP_POLL_S)))]
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            for waiting in ends[1:]:
-                waiting.cancel()
-
-    async def _idle(self) -> None:
-        """Interrupts what still runs. Raises: RuntimeFaultError, when it goes on; RuntimeLostError."""
-        for _ in range(round(STOP_TIMEOUT_S / STOP_POLL_S)):
-            if not await self._is_at_work():
-                self._may_be_busy = False
-                return
-            await self._api.post("interrupt")
-            await self._sleep(STOP_POLL_S)
-        raise RuntimeFaultError("The runtime is still at an earlier job, which does not end.")
-
-    async def _is_at_work(self) -> bool:
-        document = await self._progress()
-        state = document.get("state") if isinstance(document, dict) else None
-        return isinstance(state, dict) and bool(state.get("job_count"))
+        return await self._api.get("progress", NO_PREVIEW)
 
     async def _has_failed_to_allocate(self) -> bool:
         before, self._failed_allocations = self._failed_allocations, await self._count_failed_allocations()
@@ -245,7 +241,10 @@ async def _others(turns: int = 1) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """model: title of the checkpoint that it runs on. leave: gives up its turn. over: set when the runtime is done."""
+    """model: title of the checkpoint that it runs on. leave: gives up its turn. over: set when the runtime is done.
+
+    is_stopped: set when it is told to be.
+    """
 
     request: Request
     body: Body
@@ -253,6 +252,7 @@ class _Job:
     model: str
     leave: Callable[[], None]
     over: asyncio.Event = field(default_factory=asyncio.Event)
+    is_stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
     def leaves(self, before: str | None) -> str | None:
         """The model in memory after it; one that switched models in its course leaves nobody knows which."""

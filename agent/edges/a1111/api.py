@@ -1,10 +1,10 @@
-"""What the runtime is asked: one job's own request, and at most one other beside it."""
+"""What the runtime is asked: one job's own request, and at most one other beside it that is answered at once."""
 
 import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from typing import Any, Protocol
 
 from agent.edges.a1111.body import Body
@@ -38,9 +38,13 @@ class Channel(Protocol):
 
 
 class Api:
-    """Its routes are those below `/sdapi/v1`; a refusal is no sign that they are there."""
+    """Its routes are those below `/sdapi/v1`; a refusal is no sign that they are there.
+
+    losses: how often there was no answer, as of a runtime that ended.
+    """
 
     def __init__(self, channel: Channel) -> None:
+        self.losses = 0
         self._channel = channel
         self._beside = asyncio.Lock()
         self._answered_s: float | None = None
@@ -59,25 +63,34 @@ class Api:
             return None
         return _json(_accepted(answer, route), route)
 
-    async def status(self, route: str, query: Mapping[str, str], timeout_s: float) -> int | None:
+    async def look(self, route: str, query: Mapping[str, str], timeout_s: float) -> Answer | None:
         """None when there is no answer."""
         with contextlib.suppress(RuntimeLostError):
-            return (await self._ask("GET", route, query, timeout_s)).status
+            return await self._ask("GET", route, query, timeout_s)
         return None
 
     async def post(self, route: str, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         """Raises: RuntimeLostError; RuntimeFaultError, when it is refused."""
         _accepted(await self._ask("POST", route, None, timeout_s), route)
 
+    async def held(self, route: str, timeout_s: float) -> Answer | None:
+        """Of a POST that is answered late, asked beside everything else. None after the time.
+
+        Raises: RuntimeLostError.
+        """
+        longer_s = timeout_s + ANSWER_TIMEOUT_S  # a late answer is no loss
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                with self._counting_losses():
+                    return await self._channel.ask("POST", f"{ROOT}/{route}", timeout_s=longer_s)
+        return None
+
     @contextlib.asynccontextmanager
     async def job(self, route: str, body: Body) -> AsyncIterator[Incoming]:
         """Raises: RuntimeLostError, also from within the block when the connection ends before the answer does."""
-        try:
+        with self._counting_losses():
             async with self._channel.job(f"{ROOT}/{route}", body.size_bytes, body.chunks()) as answer:
                 yield answer
-        except RuntimeLostError:
-            self._answered_s = None
-            raise
         self._heard(answer.status)
 
     def close(self) -> None:
@@ -86,13 +99,19 @@ class Api:
     async def _ask(self, method: str, route: str, query: Mapping[str, str] | None, timeout_s: float) -> Answer:
         # The runtime's 40 threads are shared by all who ask: a job, and never more than one question about it.
         async with self._beside:
-            try:
+            with self._counting_losses():
                 answer = await self._channel.ask(method, f"{ROOT}/{route}", query=query, timeout_s=timeout_s)
-            except RuntimeLostError:
-                self._answered_s = None
-                raise
         self._heard(answer.status)
         return answer
+
+    @contextlib.contextmanager
+    def _counting_losses(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeLostError:
+            self._answered_s = None
+            self.losses += 1
+            raise
 
     def _heard(self, status: int) -> None:
         if status == 200:
@@ -110,3 +129,10 @@ def _json(body: bytes, route: str) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise RuntimeFaultError(f"The runtime's answer to `{route}` is no JSON.") from error
+
+
+def json_of(answer: Answer) -> Any:
+    """None when it is none."""
+    with contextlib.suppress(RuntimeFaultError):
+        return _json(answer.body, "")
+    return None

@@ -39,6 +39,12 @@ class Watch:
         self._report(Progress(value=round(self._value, 4), step=step, steps=steps, message=message))
 
 
+def has_job(document: Any) -> bool:
+    """Whether one runs, by an answer of `/progress`; one that waits for its turn or its checkpoint does not count."""
+    state = document.get("state") if isinstance(document, dict) else None
+    return isinstance(state, dict) and bool(state.get("job_count"))
+
+
 def _number(value: Any) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return max(float(value), 0.0) if is_number and abs(value) < 1e15 and not math.isnan(value) else 0.0

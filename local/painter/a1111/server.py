@@ -29,6 +29,8 @@ class WebUi:
         self._options = lists.default_options()
         self._studio = Studio(settings, self._options, State())
         self._lock = asyncio.Lock()
+        self._first_load_s = settings.first_load_s
+        self._has_loaded = asyncio.Event()
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_told])
@@ -62,14 +64,22 @@ class WebUi:
         return app
 
     async def _serve(self, _: web.Application) -> AsyncIterator[None]:
+        reading = asyncio.create_task(self._read_first())
         yield
+        reading.cancel()
         self._studio.state.interrupt()
+
+    async def _read_first(self) -> None:
+        if self._first_load_s:
+            await asyncio.sleep(self._first_load_s)
+            self._studio.loaded = lists.checkpoint_of(self._options["sd_model_checkpoint"])
+        self._has_loaded.set()
 
     async def _generate(self, request: web.Request) -> web.Response:
         route = request.path.rpartition("/")[2]
         payload = read(await request.read(), Generate)
         checked(payload, route)
-        return await self._in_turn(lambda: generated(self._studio, payload, route))
+        return await self._in_turn(lambda: generated(self._studio, payload, route), self._has_loaded)
 
     async def _upscale_one(self, request: web.Request) -> web.Response:
         payload = read(await request.read(), Extras)
@@ -81,9 +91,11 @@ class WebUi:
         extras.checked(payload)
         return await self._in_turn(lambda: extras.batch(self._studio, payload))
 
-    async def _in_turn(self, work: Callable[[], Any]) -> web.Response:
-        """A client that leaves does not stop its job."""
+    async def _in_turn(self, work: Callable[[], Any], may_begin: asyncio.Event | None = None) -> web.Response:
+        """A client that leaves does not stop its job. may_begin: waited for in its turn, before it shows anywhere."""
         async with self._lock:
+            if may_begin is not None:
+                await may_begin.wait()
             return _json(await asyncio.to_thread(work))
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -120,6 +132,8 @@ class WebUi:
         return _json({})
 
     async def _reload(self, _: web.Request) -> web.Response:
+        """Without the lock, but it takes the model, for which it waits."""
+        await self._has_loaded.wait()
         return _json({})
 
     async def _png_info(self, request: web.Request) -> web.Response:
@@ -134,7 +148,8 @@ class WebUi:
         return _json({"ram": ram, "cuda": {"error": "CUDA unavailable"}})
 
     async def _flags(self, _: web.Request) -> web.Response:
-        return _json({"api": True, "nowebui": True, "listen": True})
+        flags = {"api": True, "nowebui": True, "listen": True}
+        return _json({**flags, "skip_load_model_at_start": not self._first_load_s})
 
 
 @web.middleware
