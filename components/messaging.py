@@ -46,7 +46,7 @@ class Messaging(pulumi.ComponentResource):
 
     def _topic(self, kind: str) -> sns.Topic:
         opts = pulumi.ResourceOptions(parent=self)
-        topic = sns.Topic(kind, name=naming.prefixed(self._settings, kind), kms_master_key_id=SNS_KEY, opts=opts)
+        topic = sns.Topic(kind, name=naming.topic(self._settings, kind), kms_master_key_id=SNS_KEY, opts=opts)
         policy = topic.arn.apply(lambda arn: json.dumps(policies.topic(arn)))
         sns.TopicPolicy(kind, arn=topic.arn, policy=policy, opts=opts)
         return topic

@@ -106,7 +106,7 @@ class Storage(pulumi.ComponentResource):
         keys = {"id": "S", _SORTED_BY: "N"} | dict.fromkeys(_INDEXES.values(), "S")
         return dynamodb.Table(
             "jobs",
-            name=naming.prefixed(self._settings, "jobs"),
+            name=naming.jobs_table(self._settings),
             billing_mode="PAY_PER_REQUEST",
             hash_key="id",
             attributes=[{"name": name, "type": kind} for name, kind in sorted(keys.items())],
