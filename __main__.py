@@ -61,7 +61,6 @@ if not stack.api.iam_auth:  # no browser signs its requests
 pulumi.export("api_keys", pulumi.Output.secret(access.keys))
 for name, value in {**storage.outputs, **messaging.outputs}.items():
     pulumi.export(name, value)
-pulumi.export("image_repositories", images.urls)
 pulumi.export("dashboard_url", watched.dashboard_url)
 for name, value in outputs.items():
     pulumi.export(name, value)

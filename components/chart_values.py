@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from components import naming
+from components.queue_times import SETTLING_MARGIN_S, visibility_s
 from components.settings import Settings
 from components.settings_runtimes import HEALTH_PORT, AgentSettings, RuntimeSettings
 
 POOL_LABEL = "sd-async/pool"  # of GPU nodes: which of `karpenter.pools` they belong to
 
 RESTARTS_PODS_SINCE = (1, 36)  # RestartAllContainersOnContainerExits is on by default (Kubernetes, feature gates)
-# After its longest job an agent still stores the outputs, records the end and tells of it (DESIGN, "The cluster").
-GRACE_MARGIN_S = 120
+GRACE_MARGIN_S = SETTLING_MARGIN_S  # a pod that is stopped still ends its longest job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ def values_for(
     settings: Settings, runtime: RuntimeSettings, addresses: RuntimeAddresses, models_claim: str = ""
 ) -> dict[str, Any]:
     """What `helm/sd-runtime/VALUES.md` describes, as far as the stack decides it; the rest are the chart's defaults."""
-    agent = settings.agent
+    agent, hidden_s = settings.agent, visibility_s(settings.agent, runtime)
     # Nodes of an existing cluster are its owner's, with labels that the stack does not know
     nodes = {} if settings.kubernetes.context else {"nodeSelector": {POOL_LABEL: runtime.pool}}
     return (
@@ -55,11 +55,11 @@ def values_for(
             "job": {
                 "timeoutSeconds": runtime.job_timeout_s,
                 "heartbeatSeconds": agent.heartbeat_s,
-                "leaseSeconds": agent.lease_s,
+                "leaseSeconds": hidden_s,
                 "maxAttempts": agent.max_attempts,
                 "retentionDays": settings.storage.retention_days,
             },
-            "queue": {"url": addresses.queue_url, "visibilityTimeoutSeconds": agent.lease_s},
+            "queue": {"url": addresses.queue_url, "visibilityTimeoutSeconds": hidden_s},
             "store": {
                 "jobsTable": addresses.jobs_table,
                 "outputBucket": addresses.output_bucket,

@@ -10,6 +10,7 @@ from components.image_copies import Copy, copies
 from components.settings import Settings
 
 AGENT = "agent"
+CHART = "sd-runtime"  # Helm pushes a chart to the repository of its name
 DOCKER_HUB = "docker-hub"  # of UPSTREAMS
 # How long a build may wait for its turn: new accounts run one at a time, and a stack has a few.
 QUEUED_TIMEOUT_MIN = 240
@@ -116,6 +117,17 @@ def wanted(settings: Settings) -> tuple[str, ...]:
     """Images that the stack builds, each once: those that no setting names."""
     types = {runtime.type.value for runtime in settings.runtimes if runtime.image is None}
     return (*(() if settings.agent.image else (AGENT,)), *sorted(types))
+
+
+def repositories(settings: Settings) -> tuple[str, ...]:
+    """Names, each once: the agent's, those of the runtimes' types and of what is copied, and the chart's.
+
+    None where the settings want none.
+    """
+    if not settings.images.repositories:
+        return ()
+    types = sorted({runtime.type.value for runtime in settings.runtimes})
+    return (AGENT, *types, *(copy.name for copy in copies(settings)), CHART)
 
 
 def builds_at_aws(settings: Settings) -> bool:

@@ -14,13 +14,12 @@ import pulumi
 from pulumi_aws import cloudwatch, codebuild, ecr, iam, s3
 
 from components import image_contexts, image_policies, naming, policies
-from components.image_contexts import AGENT, Context, Copying
+from components.image_contexts import AGENT, CHART, Context, Copying, repositories
 from components.image_copies import copies
 from components.image_policies import BuilderArns
 from components.settings import Settings
 from components.settings_runtimes import RuntimeSettings
 
-CHART = "sd-runtime"  # Helm pushes a chart to the repository of its name
 # CodeBuild's own; the docker in it is 28, with buildx (aws/aws-codebuild-docker-images, al/x86_64/standard/5.0)
 BUILD_IMAGE = "aws/codebuild/amazonlinux-x86_64-standard:5.0"
 
@@ -49,7 +48,7 @@ class Images(pulumi.ComponentResource):
         super().__init__("sd:images:Images", name, None, opts)
         self._args, self._settings = args, args.settings
         self._child = pulumi.ResourceOptions(parent=self)
-        names = repositories(args.settings) if args.settings.images.repositories else ()
+        names = repositories(args.settings)
         self._repositories = {name: self._repository(name) for name in names}
         self.urls = {name: repository.repository_url for name, repository in self._repositories.items()}
         made = self._made()
@@ -182,12 +181,6 @@ class Images(pulumi.ComponentResource):
             repositories=pulumi.Output.all(*(self._repositories[name].arn for name in names)),
         ).apply(lambda known: json.dumps(image_policies.builder(BuilderArns(**known), settings)))
         return project, iam.RolePolicy("images", role=role.name, policy=document, opts=self._child)
-
-
-def repositories(settings: Settings) -> tuple[str, ...]:
-    """Names, each once: the agent's, those of the runtimes' types and of what is copied, and the chart's."""
-    types = sorted({runtime.type.value for runtime in settings.runtimes})
-    return (AGENT, *types, *(copy.name for copy in copies(settings)), CHART)
 
 
 def manifests(name: str) -> int:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import sns, sqs
 
-from components import naming, policies
+from components import naming, policies, queue_times
 from components.settings import Settings
 from components.settings_runtimes import RuntimeSettings
 from sd_async.contract.limits import SPARE_RECEIPTS
 
-RETENTION_S = 14 * 24 * 60 * 60  # the longest that SQS keeps a message
 LONG_POLL_S = 20  # the longest wait for a message; shorter ones cost more requests
 MAX_RECEIPTS = 1000  # SQS, redrive policy
 DEAD_LETTER_VISIBILITY_S = 180  # six times the reading function's timeout (Lambda guide, "Using Lambda with SQS")
@@ -46,17 +45,18 @@ class Messaging(pulumi.ComponentResource):
 
     def _topic(self, kind: str) -> sns.Topic:
         opts = pulumi.ResourceOptions(parent=self)
-        topic = sns.Topic(kind, name=naming.prefixed(self._settings, kind), kms_master_key_id=SNS_KEY, opts=opts)
+        topic = sns.Topic(kind, name=naming.topic(self._settings, kind), kms_master_key_id=SNS_KEY, opts=opts)
         policy = topic.arn.apply(lambda arn: json.dumps(policies.topic(arn)))
         sns.TopicPolicy(kind, arn=topic.arn, policy=policy, opts=opts)
         return topic
 
     def _queues(self, runtime: RuntimeSettings) -> None:
         opts, agent, key = pulumi.ResourceOptions(parent=self), self._settings.agent, f"jobs-{runtime.name}"
+        record_days = self._settings.storage.retention_days
         dead = sqs.Queue(
             f"dead-{runtime.name}",
             name=naming.dead_letter_queue(self._settings, runtime.name),
-            message_retention_seconds=RETENTION_S,
+            message_retention_seconds=queue_times.DEAD_LETTER_RETENTION_S,
             visibility_timeout_seconds=DEAD_LETTER_VISIBILITY_S,
             sqs_managed_sse_enabled=True,
             opts=opts,
@@ -65,8 +65,8 @@ class Messaging(pulumi.ComponentResource):
         queue = sqs.Queue(
             key,
             name=naming.queue(self._settings, runtime.name),
-            visibility_timeout_seconds=agent.lease_s,
-            message_retention_seconds=RETENTION_S,
+            visibility_timeout_seconds=queue_times.visibility_s(agent, runtime),
+            message_retention_seconds=queue_times.retention_s(agent, runtime, record_days=record_days),
             receive_wait_time_seconds=LONG_POLL_S,
             sqs_managed_sse_enabled=True,
             redrive_policy=dead.arn.apply(

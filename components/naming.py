@@ -8,6 +8,24 @@ def prefixed(settings: Settings, *parts: str) -> str:
     return "-".join((settings.project, settings.stack, *parts))
 
 
+def jobs_table(settings: Settings) -> str:
+    return prefixed(settings, "jobs")
+
+
+def bucket(settings: Settings, kind: str) -> str:
+    """What the name of a bucket begins with. kind: `input`, `output`, `models` or `contexts`."""
+    return prefixed(settings, kind)
+
+
+def topic(settings: Settings, kind: str) -> str:
+    """kind: `jobs` or `results`."""
+    return prefixed(settings, kind)
+
+
+def agent_role(settings: Settings, runtime: str) -> str:
+    return prefixed(settings, "agent", runtime)
+
+
 def queue(settings: Settings, runtime: str) -> str:
     return prefixed(settings, "jobs", runtime)
 

@@ -36,7 +36,7 @@ class RuntimeAccess(pulumi.ComponentResource):
         below, runtime = pulumi.ResourceOptions(parent=self), args.runtime.name
         role = iam.Role(
             name,
-            name=naming.prefixed(args.settings, "agent", runtime),
+            name=naming.agent_role(args.settings, runtime),
             assume_role_policy=json.dumps(cluster_policies.pod_identity()),
             opts=below,
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components import settings_cluster, settings_platform
+from components import queue_times, settings_cluster, settings_platform
 from components.schema import checked, read, refuse_unknown, shown, text
 from components.settings_cluster import ClusterSections, unreachable_registries
 from components.settings_platform import FLUENT_BIT_IMAGES, PlatformSections
@@ -161,6 +161,7 @@ def _conflicts(sections: Sections) -> Iterator[str]:
             f"message would hand a running job to another agent; set it to {3 * agent.heartbeat_s} or more."
         )
     yield from _agent_conflicts(agent)
+    yield from _waiting_conflicts(sections)
     if sections.api.architecture == "host" and sections.endpoint_url is None:
         yield "api.architecture: host is for local mode, which sets endpoint_url; choose arm64 or x86_64."
 
@@ -245,6 +246,17 @@ def _agent_conflicts(agent: AgentSettings) -> Iterator[str]:
         yield (
             f"agent.scrape: {agent.scrape} leads Prometheus to /metrics, which agent.metrics {agent.metrics} does not "
             "serve; choose no, or prometheus or both there."
+        )
+
+
+def _waiting_conflicts(sections: Sections) -> Iterator[str]:
+    """An alarm about waiting jobs that never rings, as no queue keeps a job for so long."""
+    watch, days = sections.observability, sections.storage.retention_days
+    kept_s = min(queue_times.retention_s(sections.agent, each, record_days=days) for each in sections.runtimes)
+    if watch.oldest_job_s >= kept_s:
+        yield (
+            f"observability.oldest_job_s: {watch.oldest_job_s} is an age that no job reaches in its queue, which keeps "
+            f"one for {kept_s} s; set it lower, best to what a caller would wait."
         )
 
 

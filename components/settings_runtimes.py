@@ -99,7 +99,8 @@ class RuntimeSettings:
 class AgentSettings:
     """The queue agent. image: as a runtime's.
 
-    lease_s: how long a job stays with an agent that is silent; the queue's visibility timeout.
+    lease_s: how long a job stays with an agent that is silent, at most; also the queue's visibility timeout. A runtime
+    whose job_timeout_s and 120 s of settling are less has that, but no less than three heartbeats.
     max_attempts: of a job before it is given up; the queue's maxReceiveCount is five more, at most 1,000 (SQS).
     metrics: `prometheus` serves them on each pod; `emf` writes them into the log, of which CloudWatch makes metrics
     where the cluster's logs go there. scrape: how a Prometheus is told of the pods; `pod_monitor` needs its operator.

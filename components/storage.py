@@ -67,16 +67,14 @@ class Storage(pulumi.ComponentResource):
         )
         self.outputs: dict[str, pulumi.Output[str]] = {
             "output_bucket": self.output_bucket.bucket,
-            "input_bucket": self.input_bucket.bucket,
             "models_bucket": self.models_bucket.bucket,
-            "jobs_table": self.jobs_table.name,
         }
         self.register_outputs({})
 
     def _bucket(self, kind: str, rules: list[s3.BucketLifecycleConfigurationRuleArgsDict]) -> s3.Bucket:
         """A private, encrypted bucket. Its objects go with the stack: `pulumi destroy` leaves nothing behind."""
         opts = pulumi.ResourceOptions(parent=self)
-        bucket = s3.Bucket(naming.prefixed(self._settings, kind), force_destroy=True, opts=opts)
+        bucket = s3.Bucket(naming.bucket(self._settings, kind), force_destroy=True, opts=opts)
         closed = s3.BucketPublicAccessBlock(
             kind,
             bucket=bucket.bucket,
@@ -106,7 +104,7 @@ class Storage(pulumi.ComponentResource):
         keys = {"id": "S", _SORTED_BY: "N"} | dict.fromkeys(_INDEXES.values(), "S")
         return dynamodb.Table(
             "jobs",
-            name=naming.prefixed(self._settings, "jobs"),
+            name=naming.jobs_table(self._settings),
             billing_mode="PAY_PER_REQUEST",
             hash_key="id",
             attributes=[{"name": name, "type": kind} for name, kind in sorted(keys.items())],

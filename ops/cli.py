@@ -20,7 +20,7 @@ from components.asking import SystemClock
 from components.prices import fixed_items
 from components.settings import Settings
 from local import helm
-from ops import drain, image_cache, leaks, models, preflight, publish, stacks
+from ops import drain, image_cache, leaks, models, names, preflight, publish, stacks
 from ops.errors import OpsError
 from ops.findings import Finding, Status
 
@@ -63,6 +63,27 @@ def _show_checks(settings: Settings, found: Sequence[Finding]) -> None:
     for item in fixed_items(settings):
         month.add_row(item.name, "not known" if item.usd is None else f"{item.usd:.2f}")
     Console().print(checks, "", month)
+
+
+@admin.command("names")
+@click.option("--stack", default="dev", show_default=True, help="Tell of Pulumi.<stack>.yaml.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, with the policies that agents' roles need.")
+@click.option("--endpoint-url", metavar="URL", help="AWS's APIs somewhere else than at AWS.")
+def names_command(*, stack: str, as_json: bool, endpoint_url: str | None) -> None:
+    """Tell what a stack's buckets, table, topics, queues, repositories and agents' roles are called at AWS."""
+    try:
+        settings = stacks.settings_of(Path.cwd(), stack)
+        session = boto3.Session(region_name=settings.region)
+        found = names.names(settings, lambda name: session.client(name, endpoint_url=endpoint_url))
+    except OpsError as error:
+        raise Fault(str(error)) from error
+    if as_json:
+        click.echo(json.dumps(asdict(found), indent=2))
+    else:
+        rows = names.rows(found)
+        width = max(len(name) for name, _ in rows)
+        for name, value in rows:  # no table of rich's, which would break an address over two lines
+            click.echo(f"{name:{width}}  {value}")
 
 
 @admin.command("leaks")

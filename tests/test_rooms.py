@@ -35,7 +35,7 @@ PURE_FILES = (
     *PURE,
     *(f"settings_{part}" for part in ("cluster", "docs", "platform", "runtimes")),
     *("schema", "chart_values", "answers", "bundle", "cluster_policies", "nodepools", "prices"),
-    *("asking", "price_list"),
+    *("asking", "price_list", "queue_times"),
     *(f"image_{part}" for part in ("contexts", "copies", "policies")),
 )
 PURE_MODULES = tuple(f"components.{name}" for name in PURE_FILES)

@@ -1,8 +1,10 @@
 """The whole program with a cluster: what waits for what, and so in which order `pulumi destroy` takes it away."""
 
 import json
+import re
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -152,7 +154,16 @@ def test_the_models_bucket_is_open_to_an_agents_role_only_where_models_come_from
     assert models == ([["arn:aws:s3:::sd-async-dev-models/sd15/*"], ["arn:aws:s3:::sd-async-dev-models"]] * reads)
 
 
-# DESIGN's "Stack outputs", and what is told beside them, each with who needs it (decision 0099).
+def design() -> set[str]:
+    """The names in DESIGN's sentence on "Stack outputs"."""
+    page = ROOT.parent / "shared" / "DESIGN.md"
+    if not page.exists():
+        pytest.skip("there is no ../shared/DESIGN.md beside this repository")
+    [sentence] = re.findall(r"^Stack outputs: (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return set(re.findall(r"`(\w+)`", sentence))
+
+
+# What a stack tells its user (0130): its own things beside these are told by `sd-async admin names`.
 OUTPUTS = {
     "api_endpoint",
     "api_keys",
@@ -161,18 +172,36 @@ OUTPUTS = {
     "models_bucket",
     "jobs_topic_arn",
     "results_topic_arn",
+    "queue_urls",
+    "dead_letter_queue_urls",
+    "cluster_name",
+    "kubeconfig",
+    "dashboard_url",
 }
-OUTPUTS |= {"queue_urls", "dead_letter_queue_urls", "cluster_name", "kubeconfig", "dashboard_url"}
-BESIDE = {
-    "input_bucket": "whoever installs the chart without the program, or publishes jobs with files of their own",
-    "jobs_table": "whoever installs the chart without the program",
-    "image_repositories": "whoever pushes an image by hand",
-}
+WITHOUT_A_CLUSTER = {"cluster_name", "kubeconfig"}
 
 
-def test_a_stack_tells_what_the_design_lists_and_what_somebody_needs_beside_it(placed: Engine) -> None:
-    assert placed.exports.keys() == OUTPUTS | BESIDE.keys()
+def test_the_outputs_are_those_of_the_design() -> None:
+    assert design() == OUTPUTS
+
+
+def test_a_stack_tells_exactly_these_and_two_of_them_are_secret(placed: Engine) -> None:
+    assert placed.exports.keys() == OUTPUTS
     assert {name for name, is_secret in placed.secret_exports.items() if is_secret} == {"api_keys", "kubeconfig"}
+
+
+@pytest.mark.parametrize(
+    ("sections", "missing"),
+    [
+        ({"cluster": {"create": False}}, WITHOUT_A_CLUSTER),
+        ({"kubernetes": {"context": "work"}}, WITHOUT_A_CLUSTER),
+        ({"api": {"iam_auth": True}}, {"console_url"}),
+    ],
+)
+def test_what_a_stack_has_not_it_does_not_tell(sections: dict[str, Any], missing: set[str]) -> None:
+    engine = evaluate(as_text(changed(**({"cluster": {"create": True}} | sections))))
+    assert OUTPUTS - engine.exports.keys() == missing
+    assert engine.exports.keys() <= OUTPUTS
 
 
 def test_controllers_come_from_their_public_registries_unless_mirrors_are_named(placed: Engine) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pulumi_aws import s3
 
-from components.image_contexts import context
+from components.image_contexts import CHART, context, repositories
 from components.image_policies import lifecycle
-from components.images import CHART, Images, ImagesArgs, repositories
+from components.images import Images, ImagesArgs
 from components.settings import Settings
 from tests.components.example import AGENT, CONFIG, stack
 from tests.support.engine import ROOT, Engine, build, digest_of

@@ -160,16 +160,10 @@ def test_a_user_is_told_where_everything_is(placed: Engine) -> None:
         "console_url": "https://sd-async-dev-api-id.execute-api.us-west-2.amazonaws.com/dev/console",
         "api_keys": {"default": "value-of-sd-async-dev-default"},
         "output_bucket": "sd-async-dev-output",
-        "input_bucket": "sd-async-dev-input",
         "models_bucket": "sd-async-dev-models",
-        "jobs_table": "sd-async-dev-jobs",
         "jobs_topic_arn": "arn:aws:sns:us-west-2:123456789012:sd-async-dev-jobs",
         "results_topic_arn": "arn:aws:sns:us-west-2:123456789012:sd-async-dev-results",
         "queue_urls": {"sd15": f"{queues}-jobs-sd15", "sdxl": f"{queues}-jobs-sdxl"},
-        "image_repositories": {
-            name: f"123456789012.dkr.ecr.us-west-2.amazonaws.com/sd-async-dev/{name}"
-            for name in ("agent", "comfyui", "a1111", "sd-runtime")
-        },
         "dashboard_url": "https://us-west-2.console.aws.amazon.com/cloudwatch/home?region=us-west-2"
         "#dashboards/dashboard/sd-async-dev",
         "dead_letter_queue_urls": {"sd15": f"{queues}-dead-sd15", "sdxl": f"{queues}-dead-sdxl"},

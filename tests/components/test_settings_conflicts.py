@@ -93,6 +93,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         isolated(registries=MIRRORS) | {"karpenter": {"dcgm_exporter": True}},
         "sd-async:karpenter.dcgm_exporter: its image is at nvcr.io, to which nodes have no way with nat `none`",
     ),
+    (
+        {"observability": {"oldest_job_s": 86_400}, "storage": {"retention_days": 1}},
+        "sd-async:observability.oldest_job_s: 86400 is an age that no job reaches in its queue, which keeps one for",
+    ),
+    (
+        {"runtimes": [RUNTIME], "observability": {"oldest_job_s": 604_800 + 5 * (3600 + 120 + 60)}},
+        "sd-async:observability.oldest_job_s: 623700 is an age that no job reaches in its queue, which",
+    ),
 ]
 
 
@@ -124,6 +132,7 @@ def test_what_does_not_go_together_is_refused_with_the_way_out(sections: dict[st
         isolated() | {"observability": {"fluent_bit": "0.3.0", "logs": "none"}},
         isolated(),
         {"cluster": {"create": True}, "images": {"build": "given"}, "observability": {"fluent_bit": "0.3.0"}},
+        {"runtimes": [RUNTIME], "observability": {"oldest_job_s": 623_699}},
     ],
     ids=[
         "a look every 30 s",
@@ -143,6 +152,7 @@ def test_what_does_not_go_together_is_refused_with_the_way_out(sections: dict[st
         "no way out and no sender of logs",
         "no way out, and all that is needed copied",
         "a way out, and no need for copies",
+        "an age that a job reaches in its last second",
     ],
 )
 def test_what_is_just_inside_is_taken(sections: dict[str, Any]) -> None:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from local.system import Options, System, running
+from components.settings import parse
+from local.system import Options, System, local_config, running
+from ops.names import Names, names
 from sd_async.client import Client
 from tests.journeys.listener import Listener
 from tests.support.faulty import FaultyNetwork, faulty_network
@@ -15,12 +17,16 @@ LEASE_S = 6  # short, so that a killed agent's job is soon another's; long enoug
 
 @dataclass(frozen=True)
 class Stage:
-    """What a journey works with. results: hears all that is published on the results topic."""
+    """What a journey works with. results: hears all that is published on the results topic.
+
+    names: as an operator is told them, since a stack's own table and bucket are no outputs.
+    """
 
     system: System
     client: Client
     network: FaultyNetwork
     results: Listener
+    names: Names
 
 
 @pytest.fixture(scope="package")
@@ -60,7 +66,9 @@ def _stage() -> Iterator[Stage]:
             agents_endpoint=network.in_front_of,
         )
         with running(options) as system, Client(system.endpoint, system.api_key) as client:
-            yield Stage(system, client, network, Listener.on(system))
+            settings = parse("sd-async", options.stack, local_config(options, system.emulator.endpoint))
+            found = names(settings, system.emulator.client)
+            yield Stage(system, client, network, Listener.on(system), found)
 
 
 @pytest.fixture

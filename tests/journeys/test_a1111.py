@@ -80,7 +80,7 @@ def test_an_example_goes_from_post_to_its_pictures(stage: Stage, tmp_path: Path,
 
 
 def test_a_picture_by_address_is_fetched_by_the_agent(stage: Stage, tmp_path: Path) -> None:
-    bucket, key = stage.system.deployed.outputs["input_bucket"], f"mine/{uuid4()}.png"
+    bucket, key = stage.names.input_bucket, f"mine/{uuid4()}.png"
     picture = io.BytesIO()
     Image.new("RGB", (48, 32), (10, 200, 30)).save(picture, "PNG")
     stage.system.emulator.client("s3").put_object(Bucket=bucket, Key=key, Body=picture.getvalue())

@@ -95,5 +95,5 @@ def another_key(stage: Stage) -> str:
 
 
 def jobs_recorded(stage: Stage) -> int:
-    table = stage.system.deployed.outputs["jobs_table"]
+    table = stage.names.jobs_table
     return int(stage.system.emulator.client("dynamodb").scan(TableName=table, Select="COUNT")["Count"])

@@ -31,7 +31,7 @@ def pods(stage: Stage) -> list[Pod]:
 
 def owner_of(stage: Stage, job_id: str) -> Pod:
     """The pod that runs the job now, by the record's word."""
-    table, found = stage.system.deployed.outputs["jobs_table"], list[Pod]()
+    table, found = stage.names.jobs_table, list[Pod]()
     dynamodb = stage.system.emulator.client("dynamodb")
 
     def is_running() -> bool:
@@ -130,7 +130,7 @@ def test_a_runtime_that_dies_in_mid_job_comes_back_and_the_job_is_done(stage: St
 
 def test_the_same_message_twice_is_one_execution_and_one_result(stage: Stage) -> None:
     job = stage.client.submit(graphs.request(graphs.slow(2)))
-    bucket = stage.system.deployed.outputs["input_bucket"]
+    bucket = stage.names.input_bucket
     body = stage.system.emulator.client("s3").get_object(Bucket=bucket, Key=f"jobs/{job.id}/job.json")["Body"].read()
     stage.system.emulator.client("sns").publish(
         TopicArn=stage.system.deployed.outputs["jobs_topic_arn"],

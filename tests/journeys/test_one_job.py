@@ -89,7 +89,7 @@ def test_a_workflow_that_repeats_delivers_its_images_again(stage: Stage, tmp_pat
 
 
 def test_a_file_from_the_input_bucket_reaches_the_workflow(stage: Stage, tmp_path: Path) -> None:
-    bucket = stage.system.deployed.outputs["input_bucket"]
+    bucket = stage.names.input_bucket
     picture = io.BytesIO()
     Image.new("RGB", (48, 32), (10, 200, 30)).save(picture, "PNG")
     stage.system.emulator.client("s3").put_object(Bucket=bucket, Key="mine/green.png", Body=picture.getvalue())

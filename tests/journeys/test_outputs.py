@@ -88,7 +88,7 @@ def test_the_account_names_every_output_with_its_digest_and_is_none_itself(stage
 
 
 def test_input_files_are_told_by_digest(stage: Stage) -> None:
-    bucket, picture = stage.system.deployed.outputs["input_bucket"], io.BytesIO()
+    bucket, picture = stage.names.input_bucket, io.BytesIO()
     Image.new("RGB", (8, 8), "teal").save(picture, "PNG")
     stage.system.emulator.client("s3").put_object(Bucket=bucket, Key="mine/teal.png", Body=picture.getvalue())
     graph = {

@@ -21,7 +21,7 @@ WAIT_S = 90.0
 
 
 def test_a_job_recorded_but_never_published_is_swept_onto_its_way(stage: Stage) -> None:
-    job_id, outputs = str(uuid4()), stage.system.deployed.outputs
+    job_id, names = str(uuid4()), stage.names
     accepted = stage.client.submit(graphs.request(graphs.colour(4)))
     owner = _item(stage, accepted.id)["owner"]["S"]
     an_hour_ago_ms = int(time.time() * 1000) - 3_600_000
@@ -37,7 +37,7 @@ def test_a_job_recorded_but_never_published_is_swept_onto_its_way(stage: Stage) 
         input=graphs.colour(5),
     )
     key = f"jobs/{job_id}/job.json"
-    stage.system.emulator.client("s3").put_object(Bucket=outputs["input_bucket"], Key=key, Body=encode_message(message))
+    stage.system.emulator.client("s3").put_object(Bucket=names.input_bucket, Key=key, Body=encode_message(message))
     record = Record(
         id=job_id,
         owner=owner,
@@ -49,12 +49,12 @@ def test_a_job_recorded_but_never_published_is_swept_onto_its_way(stage: Stage) 
         expires_at_s=int(time.time()) + 3600,
         timeout_seconds=60,
         output_key=job_id,
-        input_ref=f"s3://{outputs['input_bucket']}/{key}",
+        input_ref=f"s3://{names.input_bucket}/{key}",
         outbox=OUTBOX_PENDING,
     )
     serialize = TypeSerializer().serialize
     stage.system.emulator.client("dynamodb").put_item(
-        TableName=outputs["jobs_table"], Item={name: serialize(value) for name, value in to_item(record).items()}
+        TableName=names.jobs_table, Item={name: serialize(value) for name, value in to_item(record).items()}
     )
     # the schedule would call it within the minute
     answer = stage.system.emulator.client("lambda").invoke(FunctionName="sd-async-dev-outbox", Payload=b"{}")
@@ -87,7 +87,7 @@ def test_the_command_submits_watches_and_downloads(stage: Stage, tmp_path: Path)
 
 
 def _item(stage: Stage, job_id: str) -> dict[str, dict[str, str]]:
-    table = stage.system.deployed.outputs["jobs_table"]
+    table = stage.names.jobs_table
     found = stage.system.emulator.client("dynamodb").get_item(TableName=table, Key={"id": {"S": job_id}})
     item: dict[str, dict[str, str]] = found["Item"]
     return item

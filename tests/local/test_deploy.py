@@ -9,21 +9,24 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from components.settings import parse
 from local.deploy.engine import DeployError
 from local.deploy.up import Deployed, stack_config, up
 from local.emulator import ACCOUNT, Emulator
 from local.system import ROOT, Options, local_config
+from ops.names import Names, names
 
-DAYS_14_S = 14 * 24 * 3600
+KEPT_S = 7 * 24 * 3600 + 5 * (3600 + 120 + 60)  # a week of waiting, and five attempts of an hour
 
 
 @dataclass(frozen=True)
 class Place:
-    """prefix: of the names that the program chooses."""
+    """prefix: of the names that the program chooses. names: what an operator is told of them."""
 
     emulator: Emulator
     deployed: Deployed
     prefix: str
+    names: Names
 
     def client(self, service: str) -> Any:
         return self.emulator.client(service)
@@ -46,7 +49,8 @@ class Place:
 def place(emulator: Emulator) -> Place:
     stack = f"t{uuid4().hex[:5]}"
     config = local_config(Options(), emulator.endpoint) | {"sd-async:storage": {"retention_days": 9}}
-    return Place(emulator, up(ROOT, stack, config, emulator), f"sd-async-{stack}")
+    deployed = up(ROOT, stack, config, emulator)
+    return Place(emulator, deployed, f"sd-async-{stack}", names(parse("sd-async", stack, config), emulator.client))
 
 
 def test_the_outputs_are_real_addresses_with_the_key_in_the_clear(place: Place) -> None:
@@ -62,7 +66,7 @@ def test_a_queue_has_its_numbers_its_encryption_and_its_dead_letters(place: Plac
     queue, dead = place.queue("queue_urls"), place.queue("dead_letter_queue_urls")
     assert {name: queue[name] for name in ("VisibilityTimeout", "MessageRetentionPeriod", "SqsManagedSseEnabled")} == {
         "VisibilityTimeout": "60",
-        "MessageRetentionPeriod": str(DAYS_14_S),
+        "MessageRetentionPeriod": str(KEPT_S),
         "SqsManagedSseEnabled": "true",
     }
     assert queue["ReceiveMessageWaitTimeSeconds"] == "20"
@@ -102,7 +106,7 @@ def test_a_message_for_another_runtime_does_not_arrive(place: Place) -> None:
 
 
 def test_the_table_has_its_indexes_and_forgets_by_itself(place: Place) -> None:
-    dynamodb, name = place.client("dynamodb"), place.output("jobs_table")
+    dynamodb, name = place.client("dynamodb"), place.names.jobs_table
     table = dynamodb.describe_table(TableName=name)["Table"]
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
@@ -121,9 +125,9 @@ def test_the_table_has_its_indexes_and_forgets_by_itself(place: Place) -> None:
     assert backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
 
 
-@pytest.mark.parametrize("output", ["output_bucket", "input_bucket", "models_bucket"])
-def test_a_bucket_is_closed_and_encrypted_and_wants_https(place: Place, output: str) -> None:
-    s3, name = place.client("s3"), place.output(output)
+@pytest.mark.parametrize("bucket", ["output_bucket", "input_bucket", "models_bucket"])
+def test_a_bucket_is_closed_and_encrypted_and_wants_https(place: Place, bucket: str) -> None:
+    s3, name = place.client("s3"), getattr(place.names, bucket)
     access = s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"]
     assert access == dict.fromkeys(
         ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"), True
@@ -150,7 +154,7 @@ def test_the_functions_have_their_code_environment_and_role(place: Place) -> Non
     assert found["Handler"] == "functions.api.handler.handle"
     assert (found["Timeout"], found["MemorySize"], found["CodeSize"] > 10_000) == (29, 512, True)
     variables = found["Environment"]["Variables"]
-    assert variables["SD_JOBS_TABLE"] == place.output("jobs_table")
+    assert variables["SD_JOBS_TABLE"] == place.names.jobs_table
     assert variables["SD_OUTPUT_BUCKET"] == place.output("output_bucket")
     assert json.loads(variables["SD_RUNTIMES"]) == {"sd15": {"type": "comfyui", "timeout_seconds": 3600}}
     role = place.client("iam").get_role(RoleName=f"{place.prefix}-api")["Role"]
@@ -158,7 +162,7 @@ def test_the_functions_have_their_code_environment_and_role(place: Place) -> Non
     assert role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] == {"Service": "lambda.amazonaws.com"}
     [policy] = place.client("iam").list_role_policies(RoleName=f"{place.prefix}-api")["PolicyNames"]
     document = place.client("iam").get_role_policy(RoleName=f"{place.prefix}-api", PolicyName=policy)["PolicyDocument"]
-    assert place.output("jobs_table") in json.dumps(document)
+    assert place.names.jobs_table in json.dumps(document)
 
 
 def test_the_gateway_may_call_the_function_and_the_schedule_may_too(place: Place) -> None:
@@ -239,11 +243,22 @@ def test_releases_and_scaled_objects_are_kept_for_the_cluster(place: Place) -> N
     assert trigger["metadata"]["queueURL"] == release.values["queue"]["url"]
 
 
+def test_what_an_operator_is_told_is_what_the_chart_was_given_and_the_stack_tells(place: Place) -> None:
+    [release] = place.deployed.cluster.releases
+    told, given = place.names, release.values["store"]
+    assert (told.jobs_table, told.input_bucket) == (given["jobsTable"], given["inputBucket"])
+    assert (told.output_bucket, told.results_topic_arn) == (given["outputBucket"], given["resultsTopicArn"])
+    assert told.queue_urls["sd15"] == release.values["queue"]["url"]
+    both = vars(told).keys() & place.deployed.outputs.keys()
+    assert both >= {"queue_urls", "dead_letter_queue_urls", "models_bucket", "jobs_topic_arn"}
+    assert {name: vars(told)[name] for name in both} == {name: place.deployed.outputs[name] for name in both}
+
+
 def test_images_that_no_setting_names_run_by_a_digest_though_nothing_is_built_here(place: Place) -> None:
     [release] = place.deployed.cluster.releases
     for owner, name in (("agent", "agent"), ("runtime", "comfyui")):
         image = release.values[owner]["image"]
-        assert image["repository"] == place.deployed.outputs["image_repositories"][name]
+        assert image["repository"] == place.names.image_repositories[name]
         assert re.fullmatch(r"sha256:[0-9a-f]{64}", image["digest"])
     [project] = place.client("codebuild").batch_get_projects(names=[f"{place.prefix}-images"])["projects"]
     assert project["environment"]["privilegedMode"] is True

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from components.settings import parse
 from local import emulator
 from local.deploy.aws import Aws
 from local.deploy.engine import DeployError, evaluate
+from ops.names import names
 from tests.support.emulated import ANSWERED, MADE, Whole
 from tests.support.engine import ROOT, settings_of
 from tests.support.removal import GO_WITH_ANOTHER, REMOVE, counts, remove
@@ -35,8 +37,11 @@ def test_a_stack_is_there_and_then_nothing_of_it_is(name: str, aws: Aws) -> None
     for runtime, url in outputs["queue_urls"].items():
         attributes = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
         assert attributes["QueueArn"].endswith(runtime)
-    assert aws.client("dynamodb").describe_table(TableName=outputs["jobs_table"])["Table"]["TableStatus"] == "ACTIVE"
-    assert outputs["output_bucket"] in {each["Name"] for each in aws.client("s3").list_buckets()["Buckets"]}
+    told = names(parse("sd-async", name, settings_of(stack_file(name))), aws.client)
+    assert aws.client("dynamodb").describe_table(TableName=told.jobs_table)["Table"]["TableStatus"] == "ACTIVE"
+    assert told.output_bucket == outputs["output_bucket"]
+    for arn in told.agent_roles.values():
+        assert aws.client("iam").get_role(RoleName=arn.rpartition("/")[2])["Role"]["Arn"] == arn
     [api] = aws.client("apigateway").get_rest_apis()["items"]
     assert f"/{api['id']}/" in outputs["api_endpoint"]
     assert between["lambda.list_functions"] >= 3
