@@ -1,9 +1,11 @@
 """AWS clients, and AWS's ways to say no as the agent's own errors."""
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from agent.boto import (
     BotoCoreError,
@@ -109,6 +111,35 @@ async def call(method: Callable[P, T], /, *arguments: P.args, **named: P.kwargs)
     """Result of a blocking call, made in a thread. Raises: TransientError, FatalError."""
     try:
         return await asyncio.to_thread(method, *arguments, **named)
+    except (BotoCoreError, ClientError) as error:
+        raise translated(error) from error
+
+
+async def call_aside(method: Callable[P, T], /, *arguments: P.args, **named: P.kwargs) -> T:
+    """As `call`, in a thread that does not hold up the end of the process when nobody waits for it any more."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+
+    def tell(result: T | None, error: Exception | None) -> None:
+        if answer.cancelled():
+            return
+        if error is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(cast("T", result))
+
+    def work() -> None:
+        result, failure = None, None
+        try:
+            result = method(*arguments, **named)
+        except Exception as error:  # noqa: BLE001 - a thread's boundary: whoever awaits the answer gets it
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+            loop.call_soon_threadsafe(tell, result, failure)
+
+    threading.Thread(target=work, name="aside", daemon=True).start()
+    try:
+        return await answer
     except (BotoCoreError, ClientError) as error:
         raise translated(error) from error
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
+from sd_async.contract.agents import AgentNote
 from sd_async.contract.jobs import JobError, JobType, Progress
 from sd_async.contract.records import Phases, Record, StoredOutput
 from sd_async.contract.states import Status
@@ -149,6 +150,17 @@ class Store(Protocol):
 
     async def release(self, claim: Claim, *, now_ms: int, waiting: str) -> bool:
         """Back to queued. False when it is being canceled, which is then for the holder to finish."""
+
+    async def tell(
+        self, runtime: str, agent: str, note: AgentNote, *, forget: Sequence[str] = ()
+    ) -> Mapping[str, AgentNote]:
+        """Notes of all the runtime's agents, this one's among them and those in `forget` no more.
+
+        Neither this nor `leave` holds up the end of the process when nobody waits for it any more.
+        """
+
+    async def leave(self, runtime: str, agent: str) -> None:
+        """The agent is one of the runtime's no more."""
 
 
 class Topic(Protocol):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from components import naming
 from components.policies import SQS, Document, allow, assumed_by, document, partition
+from sd_async.contract.agents import agents_key
 
 FLOW_LOGS_SERVICE = "vpc-flow-logs.amazonaws.com"
 SPOT_SERVICE = "spot.amazonaws.com"
@@ -54,16 +55,30 @@ def agent(arns: AgentArns, runtime: str) -> Document:
     """Take jobs from the one queue, read their files, keep records and outputs, tell of the end; read its own models.
 
     A record's key is the job's id, which says nothing of its runtime, so the table is the narrowest there is; an
-    update names the attempt that it belongs to.
+    update names the attempt that it belongs to. Where a key does name a runtime, it must be the agent's own.
     """
     return document(
         allow(["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"], [arns.queue]),
         allow(["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"], [arns.table]),
+        _not_for_others(arns.table, runtime),
         allow(["s3:GetObject"], [f"{bucket}/*" for bucket in (arns.input_bucket, *arns.files)]),
         allow(["s3:AbortMultipartUpload", "s3:PutObject"], [f"{arns.output_bucket}/*"]),
         *(_models_reader(arns.models, naming.models_prefix(runtime)) if arns.models else ()),
         allow(["sns:Publish"], [arns.results_topic]),
     )
+
+
+def _not_for_others(table: str, runtime: str) -> Document:
+    """What agents tell of themselves lies in one item per runtime, and each runtime's agents write theirs only."""
+    return {
+        "Effect": "Deny",
+        "Action": ["dynamodb:PutItem", "dynamodb:UpdateItem"],
+        "Resource": [table],
+        "Condition": {
+            "ForAnyValue:StringLike": {"dynamodb:LeadingKeys": [agents_key("*")]},
+            "ForAnyValue:StringNotEquals": {"dynamodb:LeadingKeys": [agents_key(runtime)]},
+        },
+    }
 
 
 def _models_reader(bucket: str, prefix: str) -> tuple[Document, Document]:

@@ -50,7 +50,7 @@ CLIENT = ("client", "config", "download", "errors", "waiting", "wire")
 CLIENT_MODULES = tuple(f"sd_async.{name}" for name in CLIENT)
 # msgspec is how the contract's values are made and copied, so whoever may use the contract may use it (0008).
 STRUCTS = "msgspec"
-SERVICE = ("drafts", "env", "openapi", "ports", "publish", "routes", "service", "views")
+SERVICE = ("drafts", "env", "openapi", "ports", "publish", "reasons", "routes", "service", "views")
 # The worker and its parts: the line before the runtime, the turns at it, the settling after it (0100).
 WORKER = ("worker", "attempt", "inputs", "line", "settling", "storing", "turns")
 
@@ -131,7 +131,7 @@ ROOMS: dict[str, Room] = {
         files=("agent/edges/*.py",), own=("agent.ports", "agent.errors", CONTRACT), foreign=("httpx",)
     ),
     "agent, around the worker": Room(
-        files=tuple(f"agent/{name}.py" for name in ("config", "health", "heartbeat", "race", "watch")),
+        files=tuple(f"agent/{name}.py" for name in ("config", "health", "heartbeat", "presence", "race", "watch")),
         # Beside STYLE's three: the one logger, waiting for the first of several tasks (0008), and bounds.
         own=("agent.core", "agent.errors", "agent.ports", "agent.telemetry", "agent.race", CONTRACT),
     ),
@@ -149,7 +149,11 @@ ROOMS: dict[str, Room] = {
     # Puts health, metrics and traces around the worker's ports (0110).
     "agent, observing": Room(
         files=("agent/observing.py",),
-        own=(*(f"agent.{name}" for name in ("attempt", "config", "health", "ports", "telemetry", "watch")), "sd_async"),
+        own=(
+            *(f"agent.{name}" for name in ("attempt", "config", "health", "ports", "presence", "race")),
+            *(f"agent.{name}" for name in ("telemetry", "watch")),
+            "sd_async",
+        ),
     ),
     # Pillow is loaded in a process of its own (0104).
     "agent, encoder": Room(

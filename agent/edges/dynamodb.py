@@ -1,14 +1,15 @@
 """The job table. Every change names the state and the attempt it leaves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
-from agent.aws import call, error_code, error_item
+from agent.aws import call, call_aside, error_code, error_item
 from agent.errors import AwsRefusedError, LeaseLostError
 from agent.ports import Claim, Claiming, Ending
+from sd_async.contract.agents import AgentNote, agent_attribute, agents_in, agents_key, told_by
 from sd_async.contract.jobs import Progress
 from sd_async.contract.records import Record, from_item, to_attribute, to_item
 from sd_async.contract.states import FINAL, Status
@@ -106,6 +107,38 @@ class DynamoStore:
             raise _lost(claim) from error
         return True
 
+    async def tell(
+        self, runtime: str, agent: str, note: AgentNote, *, forget: Sequence[str] = ()
+    ) -> Mapping[str, AgentNote]:
+        told, gone = told_by(agent, note), [agent_attribute(name) for name in forget]
+        expression = "SET " + ", ".join(f"#set{index} = :set{index}" for index in range(len(told)))
+        if gone:
+            expression += " REMOVE " + ", ".join(f"#gone{index}" for index in range(len(gone)))
+        answer = await call_aside(
+            self._client.update_item,
+            TableName=self._table,
+            Key=_marshalled({"id": agents_key(runtime)}),
+            UpdateExpression=expression,
+            ExpressionAttributeNames={f"#set{index}": name for index, name in enumerate(told)}
+            | {f"#gone{index}": name for index, name in enumerate(gone)},
+            ExpressionAttributeValues=_marshalled({f":set{index}": value for index, value in enumerate(told.values())}),
+            ReturnValues="ALL_NEW",
+        )
+        return agents_in(_plain(answer["Attributes"]))
+
+    async def leave(self, runtime: str, agent: str) -> None:
+        try:
+            await call_aside(
+                self._client.update_item,
+                TableName=self._table,
+                Key=_marshalled({"id": agents_key(runtime)}),
+                UpdateExpression="REMOVE #agent",
+                ConditionExpression="attribute_exists(#agent)",  # an update makes what is not there, with no end
+                ExpressionAttributeNames={"#agent": agent_attribute(agent)},
+            )
+        except AwsRefusedError as error:
+            _unless_condition_failed(error)
+
     async def _held(self, claim: Claim, change: "_Change") -> Record:
         try:
             return await self._update(claim.job_id, change)
@@ -178,5 +211,9 @@ def _marshalled(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _record(item: Mapping[str, Any]) -> Record:
+    return from_item(_plain(item))
+
+
+def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
     deserialize = TypeDeserializer().deserialize
-    return from_item({name: deserialize(value) for name, value in item.items()})
+    return {name: deserialize(value) for name, value in item.items()}

@@ -57,19 +57,23 @@ class Busy:
 
 
 class WatchedBackend:
-    """A Backend that notes when the one inside works, and whether it has ever answered."""
+    """A Backend that notes when the one inside works.
+
+    is_ready: as of the last `ready`, whoever asked. has_answered: whether it ever was.
+    """
 
     def __init__(self, inner: Backend, busy: Busy, ran_out_of_memory: Callable[[], None]) -> None:
         self.depth = inner.depth
+        self.is_ready = False
         self.has_answered = False
         self._inner = inner
         self._busy = busy
         self._ran_out_of_memory = ran_out_of_memory
 
     async def ready(self) -> bool:
-        is_ready = await self._inner.ready()
-        self.has_answered |= is_ready
-        return is_ready
+        self.is_ready = await self._inner.ready()
+        self.has_answered |= self.is_ready
+        return self.is_ready
 
     async def reset(self) -> None:
         await self._inner.reset()

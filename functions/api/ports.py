@@ -4,8 +4,10 @@ StoreError              the call was refused and would be refused again: ours to
 └── UnavailableError   throttled, timed out or down: worth asking again
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
+from sd_async.contract.agents import AgentNote
 from sd_async.contract.jobs import JobError
 from sd_async.contract.records import Record
 
@@ -23,6 +25,9 @@ class Store(Protocol):
 
     def get(self, job_id: str) -> Record | None:
         """The record as last written (a consistent read)."""
+
+    def agents(self, runtime: str) -> Mapping[str, AgentNote]:
+        """What agents of a runtime told last, over or not, by agent; may lag behind by a second."""
 
     def add(self, record: Record) -> bool:
         """False, and nothing written, when the id is taken."""

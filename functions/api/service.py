@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from functions import log
+from functions.api import reasons
 from functions.api.drafts import Draft, v1_draft, v1alpha1_draft, v1alpha2_draft
 from functions.api.env import Env
 from functions.api.ports import Store, StoreError
@@ -179,7 +180,15 @@ class Service:
 
     def _view(self, record: Record) -> Job:
         expire_at_ms = self._now_ms() + self._env.url_s * 1000
-        return job_view(record, self._env.output_bucket, self._store.url_for, expire_at_ms)
+        return job_view(record, self._env.output_bucket, self._store.url_for, expire_at_ms, self._waiting(record))
+
+    def _waiting(self, record: Record) -> str | None:
+        if reasons.is_untaken(record):
+            try:
+                return reasons.of_agents(self._store.agents(record.runtime), self._now_ms())
+            except StoreError as error:  # the job is there to be shown all the same
+                log.line("agents_unknown", "WARNING", job_id=record.id, error=str(error))
+        return reasons.of_record(record)
 
     def _location(self, record: Record) -> str:
         return f"s3://{self._env.output_bucket}/{record.output_key}"

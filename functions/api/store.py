@@ -1,6 +1,6 @@
 """DynamoDB, S3 and SNS behind `ports.Store`; boto3 and its errors stop here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -13,6 +13,7 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 
 from functions.api.env import Env
 from functions.api.ports import StoreError, UnavailableError
+from sd_async.contract.agents import AgentNote, agents_in, agents_key
 from sd_async.contract.jobs import JobError
 from sd_async.contract.records import BY_OUTBOX, OUTBOX_PENDING, Record, from_item, to_attribute, to_item
 from sd_async.contract.results import encode_result, result_of
@@ -88,6 +89,11 @@ class AwsStore:
         with _translated("GetItem"):
             answer = self.dynamodb.get_item(TableName=self.env.jobs_table, Key=_key(job_id), ConsistentRead=True)
         return _record(answer["Item"]) if "Item" in answer else None
+
+    def agents(self, runtime: str) -> Mapping[str, AgentNote]:
+        with _translated("GetItem"):
+            answer = self.dynamodb.get_item(TableName=self.env.jobs_table, Key=_key(agents_key(runtime)))
+        return agents_in(_plain(answer.get("Item", {})))
 
     def add(self, record: Record) -> bool:
         with _translated("PutItem"):
@@ -222,8 +228,8 @@ def _place(input_ref: str) -> tuple[str, str]:
     return bucket, key
 
 
-def _key(job_id: str) -> dict[str, Any]:
-    return {"id": {"S": job_id}}
+def _key(item_id: str) -> dict[str, Any]:
+    return {"id": {"S": item_id}}
 
 
 def _attributes(item: dict[str, Any]) -> dict[str, Any]:
@@ -232,5 +238,9 @@ def _attributes(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _record(item: dict[str, Any]) -> Record:
+    return from_item(_plain(item))
+
+
+def _plain(item: dict[str, Any]) -> dict[str, Any]:
     deserialize = TypeDeserializer().deserialize
-    return from_item({name: deserialize(value) for name, value in item.items()})
+    return {name: deserialize(value) for name, value in item.items()}

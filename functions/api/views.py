@@ -10,8 +10,13 @@ from sd_async.contract.states import Status
 from sd_async.contract.times import rfc3339
 
 
-def job_view(record: Record, bucket: str, url_for: Callable[[str], str], urls_expire_at_ms: int) -> Job:
-    """Record of any state. bucket: the output bucket. url_for: a presigned URL of one of its keys."""
+def job_view(
+    record: Record, bucket: str, url_for: Callable[[str], str], urls_expire_at_ms: int, waiting: str | None
+) -> Job:
+    """Record of any state. bucket: the output bucket. url_for: a presigned URL of one of its keys.
+
+    waiting: why it does, in words; None when it does not.
+    """
     expiry = rfc3339(urls_expire_at_ms)
     return Job(
         id=record.id,
@@ -42,16 +47,8 @@ def job_view(record: Record, bucket: str, url_for: Callable[[str], str], urls_ex
         error=record.error,
         context=record.context,
         urls=JobUrls(self=f"/v1/jobs/{record.id}"),
-        waiting=_waiting(record),
+        waiting=waiting,
     )
-
-
-def _waiting(record: Record) -> str | None:
-    if record.status is not Status.QUEUED:
-        return None
-    if record.outbox is not None:
-        return "It is recorded and on its way to the queue."
-    return record.waiting or "It is in the queue, and no agent has taken it yet."
 
 
 def _moment(at_ms: int | None) -> str | None:

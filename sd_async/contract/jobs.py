@@ -132,7 +132,7 @@ class JobUrls(msgspec.Struct, frozen=True, kw_only=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A job as `GET /v1/jobs/{id}` shows it. Times are RFC 3339 in UTC with milliseconds.
 
-    waiting: why it waits, in words, while it is queued.
+    waiting: why it waits, in words for people, while it is queued: on its way, given back, or what the agents do.
     """
 
     id: str

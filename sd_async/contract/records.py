@@ -1,7 +1,7 @@
 """The DynamoDB record: the truth about a job. Plain values only; whoever stores it turns them into attributes."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -9,6 +9,8 @@ from sd_async.contract.codec import convert, decode, encode
 from sd_async.contract.jobs import Form, JobError, JobType, Progress
 from sd_async.contract.states import Status
 from sd_async.contract.times import Milliseconds, Seconds
+
+T = TypeVar("T")
 
 # Names of the table's indexes, used by whoever makes the table and whoever reads it.
 BY_OWNER = "by_owner"  # owner, created_at_ms
@@ -115,6 +117,11 @@ def to_attribute(value: Any) -> Any:
         text = encode(value.node_errors).decode()
         return {**to_attribute(msgspec.structs.replace(value, node_errors=None)), "node_errors": text}
     return _without_floats(msgspec.to_builtins(value, builtin_types=(Decimal,)))
+
+
+def from_attribute(value: Any, type_: type[T]) -> T:
+    """Value of `type_` from what one attribute holds; numbers may be Decimals. Raises: ContractError."""
+    return convert(_without_decimals(value), type_)
 
 
 def context_text(context: Any) -> str:

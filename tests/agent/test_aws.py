@@ -1,4 +1,11 @@
-"""AWS's ways to say no."""
+"""AWS's ways to say no, and a call that holds nobody up."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Never
 
 import pytest
 from botocore.exceptions import (
@@ -9,8 +16,11 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from agent.aws import clients, error_code, translated
+from agent.aws import call_aside, clients, error_code, translated
 from agent.errors import AgentError, AwsRefusedError, AwsUnavailableError, AwsUnusableError
+from tests.agent.scenario import in_loop
+
+ROOT = Path(__file__).parents[2]
 
 
 def answer(code: str, status: int) -> ClientError:
@@ -55,3 +65,62 @@ def test_calls_are_retried_by_botocore_in_standard_mode_and_by_nobody_else() -> 
     config = clients("us-west-2", None).dynamodb.meta.config
     assert config.retries["mode"] == "standard"  # type: ignore[attr-defined] # botocore's Config makes its fields at run time
     assert config.retries["total_max_attempts"] == 3  # type: ignore[attr-defined] # likewise
+
+
+@in_loop
+async def test_a_call_aside_gives_what_the_call_gives() -> None:
+    def add(first: int, *, second: int) -> int:
+        assert threading.current_thread().daemon
+        return first + second
+
+    assert await call_aside(add, 1, second=2) == 3
+
+
+@in_loop
+async def test_a_call_aside_fails_as_any_call_does() -> None:
+    def throttled() -> Never:
+        raise answer("ThrottlingException", 400)
+
+    def wrong() -> Never:
+        raise KeyError("a bug")
+
+    with pytest.raises(AwsUnavailableError):
+        await call_aside(throttled)
+    with pytest.raises(KeyError):
+        await call_aside(wrong)
+
+
+@in_loop
+async def test_a_call_aside_that_nobody_waits_for_any_more_troubles_nobody() -> None:
+    goes_on, problems = threading.Event(), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+    calling = asyncio.create_task(call_aside(goes_on.wait, 10))
+    await asyncio.sleep(0)
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    goes_on.set()
+    await asyncio.to_thread(_others_end)
+    await asyncio.sleep(0)
+    assert problems == []
+
+
+def _others_end() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "aside":
+            thread.join()
+
+
+def test_a_call_aside_does_not_hold_up_the_end_of_the_process() -> None:
+    code = """
+import asyncio, time
+from agent.aws import call_aside
+
+async def main():
+    calling = asyncio.create_task(call_aside(time.sleep, 60))
+    await asyncio.sleep(0.01)
+    calling.cancel()
+
+asyncio.run(main())
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=20)

@@ -6,23 +6,27 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import httpx
 import pytest
 
 from agent import telemetry
 from agent.config import Config
+from agent.errors import RuntimeGoneError
+from agent.health import State
 from agent.observing import observing
 from agent.telemetry.closing import LISTENERS
 from agent.watch import Watched
 from agent.worker import Worker
 from local.processes import free_port
+from sd_async.contract.agents import AgentState, agents_in
+from sd_async.contract.states import Status
 from tests.agent.closings import MARKS, line, value
 from tests.agent.collector import collecting
 from tests.agent.said import saying
 from tests.agent.scenario import CONFIG, Scenario, in_loop
-from tests.support.fakes import FakeBackend
+from tests.support.fakes import FakeBackend, FakeStore
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,6 +97,100 @@ async def test_a_runtime_that_listens_or_will_not_let_go_is_not_called_gone() ->
         await tell()
     words = ["starting", "runtime_loading", "ready", "runtime_stuck", "runtime_gone", "ready"]
     assert told == [(word, 200 if word == "ready" else 503) for word in words]
+
+
+def test_every_state_of_an_agent_that_takes_jobs_can_be_told() -> None:
+    assert {state.value for state in State if state is not State.DRAINING} | {"busy"} == set(AgentState)
+
+
+@in_loop
+async def test_what_an_agent_is_reaches_the_table_and_is_gone_with_it() -> None:
+    scene, mine = Scenario(), config()
+    backend = Moody(scene.clock, is_up=False)
+    watched = Watched(backend, scene.clock, scene.stop, hung_after_s=60, least_free_mib=0)
+    told = []
+
+    async def tell(seconds: float = 2) -> None:
+        await scene.clock.advance(seconds)
+        told.append({agent: note.state.value for agent, note in agents_in(scene.store.agents["comfy"]).items()})
+
+    async with observing(mine, replace(scene.ports(backend), backend=watched), scene.stop) as ports:
+        working = asyncio.create_task(Worker(mine, ports, scene.stop).run())
+        await tell()
+        backend.is_up = backend.is_loading = True
+        await tell()
+        backend.is_loading = False
+        await tell()
+        backend.run_s = 20
+        await scene.submit()
+        await tell(10)
+        await tell(20)
+        backend.is_up = False
+        await asked(mine, "/readyz")  # as the kubelet does
+        await tell()
+        scene.stop.set()
+        await tell(0)
+        await working
+    states = ["starting", "runtime_loading", "ready", "busy", "ready", "runtime_gone"]
+    assert told == [*({"comfy-0": state} for state in states), {}]
+
+
+@in_loop
+async def test_an_agent_that_fails_is_told_of_no_more() -> None:
+    scene, mine = Scenario(), config()
+    scene.backend.is_up = False
+
+    async def run() -> None:
+        async with observing(mine, scene.ports(scene.backend), scene.stop) as ports:
+            await Worker(mine, ports, scene.stop).run()
+
+    running = asyncio.create_task(run())
+    await scene.clock.advance(10)
+    assert set(agents_in(scene.store.agents["comfy"])) == {"comfy-0"}
+    await scene.clock.advance(CONFIG.runtime_wait_s)
+    with pytest.raises(RuntimeGoneError):
+        await running
+    assert agents_in(scene.store.agents["comfy"]) == {}
+
+
+@in_loop
+async def test_a_table_that_hangs_holds_up_the_end_of_an_agent_for_half_a_second_at_most() -> None:
+    scene, mine = Scenario(), config()
+    scene.store = HangingStore()
+    before_s = scene.clock.monotonic_s()
+
+    async def run() -> None:
+        async with observing(mine, scene.ports(scene.backend), scene.stop):
+            await scene.stop.wait()
+
+    running = asyncio.create_task(run())
+    await scene.clock.advance(5)
+    scene.stop.set()
+    await scene.clock.advance(0.5)
+    await running
+    assert scene.clock.monotonic_s() - before_s == 5.5
+
+
+class HangingStore(FakeStore):
+    async def tell(self, *_: object, **__: object) -> Never:
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+
+@in_loop
+async def test_a_bug_in_telling_ends_no_worker_and_is_said() -> None:
+    scene, mine = Scenario(), config()
+    scene.store.faults.add("tell", KeyError("a bug"))
+    await scene.submit()
+    with saying() as stream:
+        async with observing(mine, scene.ports(scene.backend), scene.stop) as ports:
+            working = asyncio.create_task(Worker(mine, ports, scene.stop).run())
+            await scene.clock.advance(20)
+            scene.stop.set()
+            await scene.clock.advance(1)
+            await working
+    assert scene.job().status is Status.SUCCEEDED
+    assert "presence ended" in stream.getvalue()
 
 
 @in_loop

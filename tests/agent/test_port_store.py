@@ -1,10 +1,13 @@
 """One suite over the fake store and DynamoDB."""
 
+import asyncio
+
 import pytest
 
 from agent.errors import LeaseLostError
 from agent.ports import Claim, Claiming, Ending, Store
 from sd_async.contract.adoption import first_record
+from sd_async.contract.agents import AgentNote, AgentState
 from sd_async.contract.jobs import JobError, Progress
 from sd_async.contract.records import Phases, Record, StoredOutput
 from sd_async.contract.states import Status
@@ -191,3 +194,37 @@ async def test_a_cancellation_can_still_end_in_any_final_state(store: StoreUnder
     claim = held(await claimed(store))
     store.change(JOB_ID, status=Status.CANCELING)
     assert (await store.port.finish(claim, DONE)).status is Status.SUCCEEDED
+
+
+READY = AgentNote(state=AgentState.READY, since_ms=NOW, until_ms=NOW + 150_000)
+STARTING = AgentNote(state=AgentState.STARTING, since_ms=NOW + 1, until_ms=NOW + 50_000)
+
+
+@in_loop
+async def test_an_agents_word_stands_beside_those_of_the_runtimes_other_agents(store: StoreUnderTest) -> None:
+    assert await store.port.tell("sd15", "sd15-a", READY) == {"sd15-a": READY}
+    assert await store.port.tell("sdxl", "sdxl-a", READY) == {"sdxl-a": READY}
+    assert await store.port.tell("sd15", "sd15-b.c", STARTING) == {"sd15-a": READY, "sd15-b.c": STARTING}
+    assert await store.port.tell("sd15", "sd15-a", STARTING) == {"sd15-a": STARTING, "sd15-b.c": STARTING}
+
+
+@in_loop
+async def test_agents_that_tell_at_once_overwrite_no_other(store: StoreUnderTest) -> None:
+    names = [f"sd15-{number}" for number in range(8)]
+    told = await asyncio.gather(*(store.port.tell("sd15", name, READY) for name in names))
+    assert max(told, key=len) == dict.fromkeys(names, READY)
+
+
+@in_loop
+async def test_who_leaves_is_gone_and_who_is_forgotten_too(store: StoreUnderTest) -> None:
+    for name in ("a", "b", "c", "d"):
+        await store.port.tell("sd15", name, READY)
+    await store.port.leave("sd15", "a")
+    await store.port.leave("sd15", "a")
+    assert await store.port.tell("sd15", "d", STARTING, forget=["b", "never-there"]) == {"c": READY, "d": STARTING}
+
+
+@in_loop
+async def test_who_was_never_there_can_leave_all_the_same(store: StoreUnderTest) -> None:
+    await store.port.leave("sd15", "a")
+    assert await store.port.tell("sd15", "b", READY) == {"b": READY}

@@ -20,6 +20,8 @@ ELSEWHERE = {
     "create": "a job published straight to the topic: test_endings",
     "get": "a release that is refused, at DynamoDB: test_port_store",
     "free": "a GPU whose memory was too small: the attempt's own tests",
+    "tell": "what the agent is, which no job hangs on: test_presence",
+    "leave": "likewise",
 }
 # What the model's runtime is asked over its wire without being a method of its own: parts of `run`.
 PARTS_OF_RUN = {"history", "stop"}

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,25 @@ def test_an_agent_reaches_its_own_queue_models_and_topic_only() -> None:
     assert reads == [["arn:aws:s3:::in/*", "arn:aws:s3:::team-a/*"], ["arn:aws:s3:::models/sd15/*"]]
     [listing] = [one for one in agent(ARNS, "sd15")["Statement"] if one["Action"] == ["s3:ListBucket"]]
     assert listing["Condition"] == {"StringLike": {"s3:prefix": ["sd15/*"]}}
+
+
+@pytest.mark.parametrize(
+    ("key", "is_refused"),
+    [
+        ("agents/sd15", False),
+        ("agents/sd15-large", True),
+        ("agents/sdxl", True),
+        ("agents/", True),
+        ("8f14e45f-ceea-467f-a830-5d1fd1a4d6c8", False),
+    ],
+)
+def test_an_agent_tells_of_its_own_runtimes_agents_only(key: str, is_refused: bool) -> None:  # noqa: FBT001
+    [denied] = [one for one in agent(ARNS, "sd15")["Statement"] if one["Effect"] == "Deny"]
+    [like], [unlike] = (denied["Condition"][f"ForAnyValue:String{how}"].values() for how in ("Like", "NotEquals"))
+    assert (fnmatchcase(key, like[0]) and key != unlike[0]) == is_refused
+    assert denied["Resource"] == [ARNS.table]
+    writes = {action for one in agent(ARNS, "sd15")["Statement"] for action in one["Action"] if "dynamodb" in action}
+    assert set(denied["Action"]) == writes - {"dynamodb:GetItem"}, "every action that writes"
 
 
 def test_an_agent_whose_image_brings_its_models_reads_none_of_the_bucket() -> None:

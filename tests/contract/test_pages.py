@@ -10,6 +10,7 @@ import pytest
 from functions.api.routes import ROUTES
 from sd_async import config
 from sd_async.contract import forms, limits
+from sd_async.contract.agents import AgentNote, AgentState
 from sd_async.contract.jobs import Job, JobRequest, JobType, Metrics, Output, Progress
 from sd_async.contract.messages import JobMessage
 from sd_async.contract.records import Record
@@ -75,6 +76,7 @@ FIELDS: list[tuple[str, list[type[msgspec.Struct]]]] = [
     ("## Result messages", [ResultMessage]),
     ("### The jobs topic and the queues", [JobMessage]),
     ("### The record", [Record]),
+    ("### The agents of a runtime", [AgentNote]),
     ("## The public sample's forms", [forms.V1Alpha1Answer, forms.V1Alpha2Answer]),
 ]
 
@@ -87,6 +89,10 @@ def test_every_field_is_told(heading: str, types: list[type[msgspec.Struct]]) ->
     assert fields - words - {"webhook_url"} == set()
     if heading == "### `POST /v1/jobs`":
         assert {str(kind) for kind in JobType} <= ticked(text)
+
+
+def test_every_state_of_an_agent_is_told() -> None:
+    assert set(AgentState) <= ticked(section(CONTRACT, "### The agents of a runtime"))
 
 
 def test_every_limit_is_told_with_its_value() -> None:

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 HEAVY = {"httpx", "httpcore", "asyncio", "ssl", "boto3", "botocore", "click", "rich", "pulumi", "yaml", "email", "http"}
 CONTRACT = [
     "adoption",
+    "agents",
     "checks",
     "codec",
     "errors",

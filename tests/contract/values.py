@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
+from sd_async.contract.agents import AgentNote, AgentState
 from sd_async.contract.errors import ContractError
 from sd_async.contract.jobs import Form, JobError, JobType, Progress
 from sd_async.contract.messages import JobMessage
@@ -48,6 +49,7 @@ OUTPUTS = st.builds(
     size_bytes=COUNTS,
     node_id=st.none() | TEXT,
 )
+NOTES = st.builds(AgentNote, state=st.sampled_from(AgentState), since_ms=MS, until_ms=MS)
 RECORDS = st.builds(
     Record,
     id=TEXT,

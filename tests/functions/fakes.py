@@ -1,7 +1,7 @@
 """A store in memory, and what a test needs to ask the API something."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -10,6 +10,7 @@ import msgspec
 
 from functions.api import env
 from functions.api.ports import Store, StoreError
+from sd_async.contract.agents import AgentNote, agents_in, agents_key, told_by
 from sd_async.contract.jobs import JobError
 from sd_async.contract.messages import JobMessage, encode_message
 from sd_async.contract.records import Record, from_item, to_item
@@ -54,6 +55,10 @@ class MemoryStore:
         self._fault("get")
         item = self.items.get(job_id)
         return None if item is None else from_item(item)
+
+    def agents(self, runtime: str) -> Mapping[str, AgentNote]:
+        self._fault("agents")
+        return agents_in(self.items.get(agents_key(runtime), {}))
 
     def add(self, record: Record) -> bool:
         self._fault("add")
@@ -114,6 +119,12 @@ class MemoryStore:
 
     def hold(self, records: Iterable[Record]) -> None:
         self.items.update({record.id: to_item(record) for record in records})
+
+    def hear(self, runtime: str, **notes: AgentNote) -> None:
+        """What agents tell; in their names `_` stands for `-`."""
+        item = self.items.setdefault(agents_key(runtime), {"id": agents_key(runtime)})
+        for agent, note in notes.items():
+            item |= told_by(agent.replace("_", "-"), note)
 
     def _fault(self, method: str) -> None:
         self.calls.append(method)

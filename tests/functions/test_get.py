@@ -69,7 +69,6 @@ def test_an_ended_job_shows_its_attempts_and_the_time_of_each_phase(caller: Call
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({}, "It is in the queue, and no agent has taken it yet."),
         ({"outbox": "pending"}, "It is recorded and on its way to the queue."),
         ({"waiting": "The runtime does not answer."}, "The runtime does not answer."),
         ({"status": Status.RUNNING, "waiting": ""}, None),

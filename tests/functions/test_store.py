@@ -9,10 +9,13 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from boto3.dynamodb.types import TypeSerializer
 
 from functions.api.ports import Store
 from functions.api.store import AwsStore
 from local.emulator import Emulator
+from sd_async.contract.agents import AgentNote, AgentState, agents_key, told_by
+from sd_async.contract.errors import ContractError
 from sd_async.contract.jobs import JobError, Progress
 from sd_async.contract.records import BY_OUTBOX, OUTBOX_PENDING, Record, StoredOutput
 from sd_async.contract.results import decode_result
@@ -125,6 +128,48 @@ def bench(request: pytest.FixtureRequest) -> Bench:
             for result in memory.results
         ],
     )
+
+
+def hear(bench: Bench, runtime: str, agent: str, note: AgentNote) -> None:
+    """As an agent tells it."""
+    if isinstance(bench.store, MemoryStore):
+        bench.store.hear(runtime, **{agent: note})
+        return
+    assert isinstance(bench.store, AwsStore)
+    serialize, told = TypeSerializer().serialize, told_by(agent, note)
+    bench.store.dynamodb.update_item(
+        TableName=bench.store.env.jobs_table,
+        Key={"id": {"S": agents_key(runtime)}},
+        UpdateExpression="SET " + ", ".join(f"#{index} = :{index}" for index in range(len(told))),
+        ExpressionAttributeNames={f"#{index}": name for index, name in enumerate(told)},
+        ExpressionAttributeValues={f":{index}": serialize(value) for index, value in enumerate(told.values())},
+    )
+
+
+def test_agents_are_read_by_runtime_and_by_name(bench: Bench) -> None:
+    runtime, other = new_id(), new_id()
+    ready, starting = (
+        AgentNote(state=state, since_ms=NOW_MS, until_ms=NOW_MS + 1)
+        for state in (AgentState.READY, AgentState.STARTING)
+    )
+    hear(bench, runtime, "a", ready)
+    hear(bench, runtime, "b", starting)
+    hear(bench, other, "c", ready)
+
+    assert bench.store.agents(runtime) == {"a": ready, "b": starting}
+    assert bench.store.agents(new_id()) == {}
+
+
+def test_what_agents_tell_is_in_no_list_of_jobs_and_read_as_none(bench: Bench) -> None:
+    runtime = new_id()
+    note = AgentNote(state=AgentState.READY, since_ms=NOW_MS, until_ms=NOW_MS + 1)
+    hear(bench, runtime, "a", note)
+
+    assert bench.store.pending(NOW_MS + 10**9, 500) == []
+    with pytest.raises(ContractError):
+        bench.store.get(agents_key(runtime))
+    bench.store.mark_published(agents_key(runtime))
+    assert bench.store.agents(runtime) == {"a": note}
 
 
 def new_id() -> str:

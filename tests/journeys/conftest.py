@@ -51,6 +51,12 @@ def _stage() -> Iterator[Stage]:
                 "image": "sd-async/comfyui:test",
                 "scaling": {"max_replicas": 1, "polling_interval_s": 1, "cooldown_s": 2},
             },
+            {
+                "name": "late",
+                "type": "a1111",
+                "image": "sd-async/a1111:test",
+                "scaling": {"max_replicas": 1, "polling_interval_s": 1, "cooldown_s": 300},
+            },
         ],
         "sd-async:agent": {
             "image": "sd-async/agent:test",

@@ -8,11 +8,13 @@ from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from agent.errors import BadFileError, LeaseLostError
 from agent.ports import LOADING, NOTHING, Artifact, Claim, Claiming, Clock, Ending, Report, Work
+from sd_async.contract.agents import AgentNote, agent_attribute, agents_in, told_by
 from sd_async.contract.jobs import Progress
 from sd_async.contract.records import Record, from_item, to_item
 from sd_async.contract.states import FINAL, Status
@@ -33,11 +35,16 @@ class Faults:
 
 
 class FakeStore:
-    """The table, one record per id; every record passes through its item, as it does in DynamoDB."""
+    """The table, one record per id; every record passes through its item, as it does in DynamoDB.
+
+    agents: by runtime, the item of its agents. told: their words, in order.
+    """
 
     def __init__(self) -> None:
         self.faults = Faults()
         self.records: dict[str, Record] = {}
+        self.agents: dict[str, dict[str, Any]] = defaultdict(dict)
+        self.told: list[tuple[str, AgentNote]] = []
         self.history: list[Status] = []
 
     async def get(self, job_id: str) -> Record | None:
@@ -112,6 +119,20 @@ class FakeStore:
             progress=Progress(),
         )
         return True
+
+    async def tell(
+        self, runtime: str, agent: str, note: AgentNote, *, forget: Sequence[str] = ()
+    ) -> Mapping[str, AgentNote]:
+        self.faults.happen("tell")
+        self.told.append((agent, note))
+        self.agents[runtime] |= told_by(agent, note)
+        for name in forget:
+            self.agents[runtime].pop(agent_attribute(name), None)
+        return agents_in(self.agents[runtime])
+
+    async def leave(self, runtime: str, agent: str) -> None:
+        self.faults.happen("leave")
+        self.agents[runtime].pop(agent_attribute(agent), None)
 
     def change(self, job_id: str, **changes: object) -> None:
         """What somebody else writes, as the API when it cancels."""
