@@ -61,7 +61,7 @@ def until(condition: Callable[[], bool], what: object) -> None:
 
 def states(stage: Stage) -> set[str]:
     """What the runtime's agents tell of themselves."""
-    table = stage.system.deployed.outputs["jobs_table"]
+    table = stage.names.jobs_table
     key = {"id": {"S": agents_key(RUNTIME)}}
     item = stage.system.emulator.client("dynamodb").get_item(TableName=table, Key=key).get("Item", {})
     return {value["M"]["state"]["S"] for value in item.values() if "M" in value}
