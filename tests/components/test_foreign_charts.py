@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.components.manifests import CHECKER
 from tests.support.foreign_charts import (
     FOLDER_VARIABLE,
     ChartMissingError,
@@ -24,6 +23,7 @@ from tests.support.foreign_charts import (
     released,
     render,
 )
+from tests.support.manifests import CHECKER
 from tests.support.translation import STACKS
 
 ALWAYS = {"karpenter", "keda"}

@@ -18,8 +18,8 @@ import yaml
 from components.runtime import CHART as OWN_CHART
 from components.settings import parse
 from local import helm
-from tests.components.manifests import CHECKER
 from tests.support.engine import ROOT, evaluate, settings_of
+from tests.support.manifests import CHECKER
 from tests.support.translation import STACKS, stack_file
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
