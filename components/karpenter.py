@@ -11,7 +11,6 @@ from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.helm import v3 as helm
 
 from components import cluster_policies, image_policies, naming, nodepools, policies
-from components.chart_values import POOL_LABEL
 from components.cluster_policies import ControllerArns
 from components.image_copies import KARPENTER
 from components.settings import Settings
@@ -180,8 +179,10 @@ class GpuNodesArgs:
 
 
 class GpuNodes(pulumi.ComponentResource):
-    """The NodePools; let it depend on the controller, and on all that a busy agent needs to end its job.
+    """The NodePools.
 
+    Let it depend on the controller, on whoever takes startup taints off, and on all that a busy agent needs to end its
+    job.
     pools: what goes first when a stack is destroyed, after what still asks for nodes.
     """
 
@@ -216,7 +217,6 @@ class GpuNodes(pulumi.ComponentResource):
 
     def _metrics(self) -> None:
         """What the GPUs do, for Prometheus; on GPU nodes only, so that it starts none."""
-        on_gpu_nodes = {"matchExpressions": [{"key": POOL_LABEL, "operator": "Exists"}]}
         helm.Release(
             "dcgm-exporter",
             chart="dcgm-exporter",
@@ -226,11 +226,8 @@ class GpuNodes(pulumi.ComponentResource):
             namespace=NAMESPACE,
             skip_await=True,  # without a GPU node it has no pod
             values={
-                "affinity": {
-                    "nodeAffinity": {
-                        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [on_gpu_nodes]}
-                    }
-                },
+                "affinity": nodepools.ON_GPU_NODES,
+                # The lasting taint alone, so that it starts where the driver has answered
                 "tolerations": [{"key": nodepools.GPU_TAINT["key"], "operator": "Exists"}],
                 "serviceMonitor": {"enabled": False},  # there may be no Prometheus operator to know it
             },

@@ -11,8 +11,20 @@ Json = dict[str, Any]
 
 NODE_CLASS = "sd-async"
 GPU_TAINT = {"key": "nvidia.com/gpu", "value": "true", "effect": "NoSchedule"}
+# `agent.gpu_ready` takes this off once the node has a GPU to give (0128). A node has it from its first moment, so there
+# is nothing on it yet that would have to leave, and NoSchedule is enough.
+GPU_STARTUP_TAINT = {"key": "sd-async/gpu-not-ready", "effect": "NoSchedule"}
 # Its driver takes this off once it answers (Mountpoint for S3 CSI driver, "Configure node startup taint"; since 2.1).
 MOUNT_TAINT = {"key": "s3.csi.aws.com/agent-not-ready", "effect": "NoExecute"}
+
+# Of pods that belong there and start no node
+ON_GPU_NODES: Json = {
+    "nodeAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchExpressions": [{"key": POOL_LABEL, "operator": "Exists"}]}]
+        }
+    }
+}
 
 # After its last pod's grace a node still detaches volumes and leaves the cluster.
 NODE_GRACE_MARGIN_S = 300
@@ -108,7 +120,7 @@ def _node_pool(settings: Settings, pool: PoolSettings, price: str, gpus: int) ->
                     "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": NODE_CLASS},
                     "requirements": _requirements(pool, price),
                     "taints": [GPU_TAINT],
-                    **_startup(settings, pool),
+                    "startupTaints": _startup_taints(settings, pool),
                     "expireAfter": f"{karpenter.expire_after_h}h",
                     "terminationGracePeriod": f"{node_grace_s(settings, pool.name)}s",
                 },
@@ -117,10 +129,10 @@ def _node_pool(settings: Settings, pool: PoolSettings, price: str, gpus: int) ->
     }
 
 
-def _startup(settings: Settings, pool: PoolSettings) -> Json:
-    """Only where something is mounted: a taint that nobody takes off would keep a node from ever being ready."""
+def _startup_taints(settings: Settings, pool: PoolSettings) -> list[Json]:
+    """The driver's only where something is mounted: nobody else would take it off, and the node never be ready."""
     modes = {runtime.models.mode for runtime in settings.runtimes if runtime.pool == pool.name}
-    return {"startupTaints": [MOUNT_TAINT]} if "mount" in modes else {}
+    return [GPU_STARTUP_TAINT, *([MOUNT_TAINT] if "mount" in modes else [])]
 
 
 def _requirements(pool: PoolSettings, price: str) -> list[Json]:

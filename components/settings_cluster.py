@@ -15,6 +15,9 @@ NEEDED_WITHOUT_NAT = ("ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "logs", "s
 # Parts of the control plane (EKS user guide, "Send control plane logs to CloudWatch Logs").
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 
+# Since then a pod's token says by default which node it is on, and policies of admission are there to read it (0128).
+OLDEST_KUBERNETES = "1.30"
+
 # Families with NVIDIA GPUs, from the cheapest of an hour; the last two have eight GPUs a node.
 EIGHT_GPU_FAMILIES = ("p4d", "p5")
 GPU_FAMILIES = ("g4dn", "g6", "g5", "g6e", *EIGHT_GPU_FAMILIES)
@@ -175,6 +178,7 @@ def conflicts(sections: ClusterSections) -> Iterator[str]:
     """What is wrong between settings of this file that are right by themselves."""
     yield from _network_conflicts(sections.network)
     if sections.cluster.create and not sections.kubernetes.context:
+        yield from _version_conflicts(sections.cluster)
         yield from _exporter_conflicts(sections)
     if not sections.cluster.public_access and not sections.cluster.private_access:
         yield "cluster.private_access: false, as public_access, leaves no way to the cluster; set one of them to true."
@@ -193,6 +197,14 @@ def unreachable_registries(sections: ClusterSections) -> dict[str, str]:
         return {}
     named = {"ecr_public": (PUBLIC_ECR, mirrors.ecr_public), "github": (GITHUB, mirrors.github)}
     return {key: public for key, (public, given) in named.items() if given == public}
+
+
+def _version_conflicts(cluster: ClusterSettings) -> Iterator[str]:
+    if int(cluster.version.partition(".")[2]) < int(OLDEST_KUBERNETES.partition(".")[2]):
+        yield (
+            f"cluster.version: {cluster.version} can't narrow the rights of a pod to its own node, which {OLDEST_KUBERNETES}"
+            f" can; set it to {OLDEST_KUBERNETES} or newer."
+        )
 
 
 def _exporter_conflicts(sections: ClusterSections) -> Iterator[str]:

@@ -64,6 +64,7 @@ def place(platform: Platform) -> dict[str, pulumi.Input[str]]:
 def _new_cluster(platform: Platform, network: Network) -> tuple[Base, dict[str, pulumi.Input[str]]]:
     # pulumi_eks takes a second to load, which an existing cluster is spared
     from components.cluster import Cluster, ClusterArgs  # noqa: PLC0415 - see above
+    from components.gpu_ready import GpuReady, GpuReadyArgs  # noqa: PLC0415 - see above
     from components.karpenter import GpuNodes, GpuNodesArgs, Karpenter, KarpenterArgs  # noqa: PLC0415 - see above
     from components.keda_operator import KedaOperator, KedaOperatorArgs  # noqa: PLC0415 - see above
     from components.logs import Logs, LogsArgs  # noqa: PLC0415 - see above
@@ -95,8 +96,9 @@ def _new_cluster(platform: Platform, network: Network) -> tuple[Base, dict[str, 
     ]
     folders = ModelVolumesArgs(settings=settings, models_bucket=platform.storage.models_bucket.bucket)
     models = ModelVolumes("models", folders, inside("models"))
+    ready = GpuReady("gpu-ready", GpuReadyArgs(agent_image=platform.images.agent), inside("gpu-ready"))
     started = GpuNodesArgs(settings=settings, instance_profile=karpenter.instance_profile)
-    nodes = GpuNodes("gpu-nodes", started, inside("gpu-nodes", karpenter, logs, models, *access))
+    nodes = GpuNodes("gpu-nodes", started, inside("gpu-nodes", karpenter, ready, logs, models, *access))
     outputs: dict[str, pulumi.Input[str]] = {"cluster_name": cluster.name, "kubeconfig": cluster.kubeconfig}
     return Base(provider, [nodes], [keda], models.claims), outputs
 

@@ -34,7 +34,7 @@ PURE = ("settings", "naming", "addressing", "policies", "scaling", "alarms")
 PURE_FILES = (
     *PURE,
     *(f"settings_{part}" for part in ("cluster", "docs", "platform", "runtimes")),
-    *("schema", "chart_values", "answers", "bundle", "cluster_policies", "nodepools", "prices"),
+    *("schema", "chart_values", "answers", "bundle", "cluster_policies", "gpu_taint", "nodepools", "prices"),
     *("asking", "price_list", "queue_times"),
     *(f"image_{part}" for part in ("contexts", "copies", "policies")),
 )
@@ -177,6 +177,8 @@ ROOMS: dict[str, Room] = {
     ),
     # A program of its own in the agent's image: models to disk through the AWS CRT (0091).
     "agent, models": Room(files=("agent/fetch_models.py",), foreign=(*BOTO, "s3transfer", "awscrt")),
+    # Another one, which takes a startup taint off its node (0128).
+    "agent, node": Room(files=("agent/gpu_ready.py",)),
     "agent, process": Room(files=("agent/__main__.py",), own=("agent", CONTRACT)),
     "ops, command": Room(
         files=("ops/cli.py", "ops/stacks.py"),
@@ -197,6 +199,7 @@ PACKAGES = {
     "botocore": "boto3",
     "s3transfer": "boto3",
     "multidict": "aiohttp",
+    "cel": "common-expression-language",
     "google": "protobuf",
     "grpc": "pulumi",
     "opentelemetry": "opentelemetry-sdk",

@@ -14,6 +14,11 @@ from tests.support.manifests import refusals
 
 RELEASE, POOL = "kubernetes:helm.sh/v3:Release", "kubernetes:karpenter.sh/v1:NodePool"
 SCALED_OBJECT, NODE_CLASS = "kubernetes:keda.sh/v1alpha1:ScaledObject", "kubernetes:karpenter.k8s.aws/v1:EC2NodeClass"
+DAEMON_SET = "kubernetes:apps/v1:DaemonSet"
+RBAC, ADMISSION = (
+    "kubernetes:rbac.authorization.k8s.io/v1",
+    "kubernetes:admissionregistration.k8s.io/v1:ValidatingAdmission",
+)
 ASSOCIATION = "aws:eks/podIdentityAssociation:PodIdentityAssociation"
 POLICY, EKS = "aws:iam/rolePolicy:RolePolicy", "eks:index:Cluster"
 
@@ -50,6 +55,24 @@ def test_node_pools_and_their_nodes_go_before_the_controller_that_ends_them(plac
     assert all(one.inputs["metadata"]["annotations"]["pulumi.com/deletionPropagationPolicy"] for one in pools)
     assert_goes_before(placed, pools, of(placed, NODE_CLASS))
     assert_goes_before(placed, of(placed, NODE_CLASS), [placed.named(RELEASE, "karpenter")])
+
+
+def test_node_pools_and_their_nodes_go_before_whoever_takes_their_startup_taint_off(placed: Engine) -> None:
+    """And so come after it: a node that were there before would be held back."""
+    daemons = of(placed, DAEMON_SET)
+    assert [one.inputs["metadata"]["name"] for one in daemons] == ["sd-async-gpu-ready"]
+    assert_goes_before(placed, of(placed, POOL), daemons)
+    rights = [*of(placed, f"{RBAC}:ClusterRoleBinding"), *of(placed, f"{RBAC}:RoleBinding")]
+    assert_goes_before(placed, daemons, rights)
+    assert_goes_before(placed, of(placed, f"{RBAC}:ClusterRoleBinding"), of(placed, f"{ADMISSION}PolicyBinding"))
+    assert_goes_before(placed, [*daemons, *of(placed, f"{ADMISSION}Policy")], of(placed, EKS))
+
+
+def test_whoever_takes_the_taint_off_is_the_image_that_the_agents_are(placed: Engine) -> None:
+    [daemon] = of(placed, DAEMON_SET)
+    [container] = daemon.inputs["spec"]["template"]["spec"]["containers"]
+    agent = placed.named(RELEASE, "runtime-sd15").inputs["values"]["agent"]["image"]
+    assert container["image"] == f"{agent['repository']}:{agent['tag']}@{agent['digest']}"
 
 
 def test_the_controller_keeps_its_rights_until_it_is_gone(placed: Engine) -> None:
@@ -127,7 +150,7 @@ def test_the_api_server_takes_every_object_of_the_program(placed: Engine) -> Non
     objects = [
         one.inputs for one in placed.declared if one.token.startswith("kubernetes:") and "helm.sh" not in one.token
     ]
-    assert len(objects) >= 2 + 3 + 5, "ScaledObjects, Karpenter's documents, the namespace and the volumes"
+    assert len(objects) >= 2 + 3 + 5 + 8, "ScaledObjects, Karpenter's, the volumes, and who takes a taint off"
     assert refusals(objects) == ""
 
 
@@ -135,7 +158,7 @@ def test_an_existing_cluster_is_left_as_it_is() -> None:
     engine = evaluate(as_text(CONFIG | {"sd-async:kubernetes": {"context": "work"}}))
     tokens = {one.token for one in engine.declared}
     assert RELEASE in tokens
-    assert tokens.isdisjoint({EKS, POOL, ASSOCIATION, "aws:ec2/vpc:Vpc"})
+    assert tokens.isdisjoint({EKS, POOL, ASSOCIATION, "aws:ec2/vpc:Vpc", DAEMON_SET, f"{ADMISSION}Policy"})
 
 
 def test_the_dev_stack_is_evaluated_within_15_seconds() -> None:

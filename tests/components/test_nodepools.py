@@ -128,6 +128,16 @@ def test_pools_that_could_not_serve_their_runtimes_are_refused(pools: list[Any],
         stack(pools=pools)
 
 
+def test_every_node_is_held_back_until_its_gpu_answers_and_no_pod_has_to_tolerate_that() -> None:
+    pools = [{"name": "gpu"}, {"name": "large", "families": ["p4d", "p5"], "max_gpus_per_node": 8}]
+    found = node_pools(stack(pools=pools))
+    assert len(found) == 4
+    for pool in found:
+        spec = pool["spec"]["template"]["spec"]
+        assert {"key": "sd-async/gpu-not-ready", "effect": "NoSchedule"} in spec["startupTaints"]
+        assert [each["key"] for each in spec["taints"]] == ["nvidia.com/gpu"], "it would never go"
+
+
 @pytest.mark.parametrize(
     ("modes", "tainted"),
     [(("mount", "mount"), True), (("mount", "image"), True), (("copy", "image"), False)],
@@ -140,9 +150,10 @@ def test_no_pod_that_mounts_models_starts_before_the_driver_answers_and_no_node_
         one | {"models": {"mode": mode}} for one, mode in zip(example.CONFIG["sd-async:runtimes"], modes, strict=True)
     ]
     settings = example.stack(cluster={"create": True}, runtimes=runtimes)
-    taint = {"key": "s3.csi.aws.com/agent-not-ready", "effect": "NoExecute"}
+    driver = {"key": "s3.csi.aws.com/agent-not-ready", "effect": "NoExecute"}
     for pool in node_pools(settings):
-        assert pool["spec"]["template"]["spec"].get("startupTaints") == ([taint] if tainted else None)
+        taints = pool["spec"]["template"]["spec"]["startupTaints"]
+        assert (driver in taints) is tainted
     assert refusals(node_pools(settings)) == ""
 
 

@@ -30,6 +30,10 @@ def copying(**models: Any) -> dict[str, Any]:
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     (
+        {"cluster": {"create": True, "version": "1.29"}},
+        "sd-async:cluster.version: 1.29 can't narrow the rights of a pod to its own node, which 1.30 can; set it to 1.30",
+    ),
+    (
         copying(mode="mount", copy={"size_gib": 50}),
         "sd-async:runtimes[0].models.copy: is set and mode is mount, which copies nothing; set mode to copy",
     ),
@@ -133,6 +137,8 @@ def test_what_does_not_go_together_is_refused_with_the_way_out(sections: dict[st
         isolated(),
         {"cluster": {"create": True}, "images": {"build": "given"}, "observability": {"fluent_bit": "0.3.0"}},
         {"runtimes": [RUNTIME], "observability": {"oldest_job_s": 623_699}},
+        {"cluster": {"create": True, "version": "1.30"}},
+        {"cluster": {"create": True, "version": "1.29"}, "kubernetes": {"context": "kind"}},
     ],
     ids=[
         "a look every 30 s",
@@ -153,6 +159,8 @@ def test_what_does_not_go_together_is_refused_with_the_way_out(sections: dict[st
         "no way out, and all that is needed copied",
         "a way out, and no need for copies",
         "an age that a job reaches in its last second",
+        "the oldest Kubernetes",
+        "an older one that is not the stack's own",
     ],
 )
 def test_what_is_just_inside_is_taken(sections: dict[str, Any]) -> None:

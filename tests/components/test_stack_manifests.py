@@ -27,7 +27,22 @@ def test_the_api_server_takes_every_object_that_the_program_makes_itself(stack: 
     ]
     kinds = {one["kind"] for one in objects if "kind" in one}
     assert {"NodePool", "EC2NodeClass", "ScaledObject"} <= kinds
+    assert {"DaemonSet", "ClusterRole", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"} <= kinds
     assert refusals(objects) == ""
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_startup_taint_of_a_stack_has_somebody_to_take_it_off(stack: str) -> None:
+    pools = placed(stack).inputs("kubernetes:karpenter.sh/v1:NodePool")
+    keys = {taint["key"] for pool in pools for taint in pool["spec"]["template"]["spec"]["startupTaints"]}
+    [daemon] = placed(stack).inputs("kubernetes:apps/v1:DaemonSet")
+    [container] = daemon["spec"]["template"]["spec"]["containers"]
+    ours = next(each["value"] for each in container["env"] if each["name"] == "SD_STARTUP_TAINT").partition(":")[0]
+    drivers = {one["addonName"] for one in placed(stack).inputs("aws:eks/addon:Addon")}
+    assert ours in keys
+    assert keys - {ours} <= {"s3.csi.aws.com/agent-not-ready"}
+    assert "aws-mountpoint-s3-csi-driver" in drivers
+    assert "@sha256:" in container["image"], "by digest, as all that is released"
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -37,5 +52,8 @@ def test_the_chart_takes_every_runtimes_values_and_the_api_server_what_it_makes_
     ]
     assert runtimes
     made = [document for one in runtimes for document in render(CHART, one["name"], one["namespace"], one["values"])]
-    assert [one["kind"] for one in made].count("Deployment") == len(runtimes)
+    deployments = [one for one in made if one["kind"] == "Deployment"]
+    assert len(deployments) == len(runtimes)
+    tolerated = [each for one in deployments for each in one["spec"]["template"]["spec"]["tolerations"]]
+    assert {each["key"] for each in tolerated} == {"nvidia.com/gpu"}, "a job waits for what startup taints wait for"
     assert refusals(made) == ""
