@@ -130,3 +130,8 @@ def test_the_emulator_lists_what_carries_the_tags_and_runs(emulator: Emulator) -
     [found] = Ec2Machines(client, {"project": "sd-async", "stack": "here"}).running()
 
     assert (found.type, found.pool, found.is_spot) == ("g5.xlarge", "gpu", False)
+
+
+def test_the_emulator_which_knows_no_spot_prices_refuses_as_aws_would(emulator: Emulator) -> None:
+    with pytest.raises(Ec2Error, match=r"^DescribeSpotPriceHistory: \w+$"):
+        Ec2Machines(emulator.client("ec2"), TAGS).spot_prices({"g5.xlarge"}, NOW_MS)

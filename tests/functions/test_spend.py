@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from components.alarms import STACK, STACK_DIMENSION, STACK_METRICS
 from components.price_list import GPU_MACHINES
 from functions.api.env import EnvError
 from functions.machines import Ec2Error, Machine, Machines, SpotPrices
@@ -190,3 +191,8 @@ def test_an_emulators_address_is_taken() -> None:
     assert (
         spend.load(SPEND_ENVIRONMENT | {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}).endpoint_url == "http://127.0.0.1:1"
     )
+
+
+def test_what_the_alarms_watch_is_what_is_written_under_those_very_names() -> None:
+    assert (spend.NAMESPACE, spend.DIMENSION) == (STACK, STACK_DIMENSION)
+    assert tuple(spend.UNITS) == STACK_METRICS
