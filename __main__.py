@@ -38,7 +38,7 @@ api = Api("api", ApiArgs(stack, lambdas.api.name, lambdas.api.invoke_arn, reach.
 stage = api.stage
 opened = AccessArgs(stack, api.rest_api.id, stage.stage_name, stage.arn, stage.invoke_url)
 access = Access("access", opened, tagged("access"))
-upkeep = UpkeepArgs(stack, lambdas.outbox.name, lambdas.outbox.arn, lambdas.dead_letter.name, dead_letter_arns)
+upkeep = UpkeepArgs(stack, lambdas.scheduled, lambdas.dead_letter.name, dead_letter_arns)
 Upkeep("upkeep", upkeep, tagged("upkeep"))
 images = Images("images", ImagesArgs(stack, storage.contexts_bucket), tagged("images"))
 if stack.images.caches:

@@ -1,7 +1,8 @@
 """When a person is called, as rows: what is watched, when it is wrong, and where the runbook says what to do then.
 
-Every metric is one that AWS publishes by itself, so that an alarm holds also while none of our code runs; those of the
-agents' own closing lines come on top where they are written.
+Metrics are those that AWS publishes by itself, so that an alarm holds also while none of our code runs. Two kinds of
+our own come on top: those of the agents' closing lines, where they are written, and what the machines cost, which AWS
+tells nowhere in time; while the function that prices them fails, `function-errors` says so.
 """
 
 from collections.abc import Mapping
@@ -12,10 +13,12 @@ from components import naming
 from components.settings import Settings
 
 RUNBOOK = "docs/runbook.md"
-SPEND = "spend"  # section of the runbook about the budget, which is no alarm of CloudWatch's
+SPEND = "spend"  # section of the runbook about what the machines and the month cost; the function that prices machines
 FUNCTIONS = ("api", "outbox", "dead-letter")
 TOPICS = ("jobs", "results")
 OWN = "sd-async/agent"  # namespace of what the agents write (agent/telemetry/emf.py)
+# Namespace, dimension and metrics of what the function `spend` writes (functions/spend.py).
+STACK, STACK_DIMENSION, STACK_METRICS = "sd-async/stack", "Stack", ("HourlySpend", "Machines", "Gpus")
 
 
 class Metric(NamedTuple):
@@ -34,6 +37,7 @@ class Alarm:
     """Raised when the expression is at or above the threshold for all of the periods.
 
     section: of the runbook. subject: what the alarm is about, which makes its name unique.
+    beside: metrics that the graph shows at its right, for who looks why; nothing is compared with them.
     Silence is no alarm: SQS and Lambda publish nothing while nothing happens.
     """
 
@@ -45,6 +49,7 @@ class Alarm:
     threshold: int = 1
     period_s: int = 300
     periods: int = 1
+    beside: tuple[Metric, ...] = ()
 
     @property
     def key(self) -> str:
@@ -81,7 +86,8 @@ def alarms(settings: Settings) -> tuple[Alarm, ...]:
             meaning=f"The API answered {watch.api_faults} or more requests in 5 minutes with a fault of its own (5xx).",
             threshold=watch.api_faults,
         ),
-        *(each for function in FUNCTIONS for each in _of_function(settings, function)),
+        *(each for function in functions(settings) for each in _of_function(settings, function)),
+        *([_machines(settings)] if SPEND in functions(settings) else []),
         *(_undelivered(settings, topic) for topic in TOPICS),
     )
 
@@ -89,6 +95,11 @@ def alarms(settings: Settings) -> tuple[Alarm, ...]:
 def sections(settings: Settings) -> set[str]:
     """Sections that the runbook must have."""
     return {alarm.section for alarm in alarms(settings)} | {SPEND}
+
+
+def functions(settings: Settings) -> tuple[str, ...]:
+    """The stack's Lambda functions; machines of a cluster that is not its own carry no tag by which to find them."""
+    return (*FUNCTIONS, SPEND) if settings.has_new_cluster else FUNCTIONS
 
 
 def dimensions(metric: Metric) -> Mapping[str, str]:
@@ -186,4 +197,22 @@ def _undelivered(settings: Settings, topic: str) -> Alarm:
         metrics=(Metric("lost", "AWS/SNS", "NumberOfNotificationsFailed", "Sum", "TopicName", name),),
         expression="lost",
         meaning=f"The topic {name} could not hand a message to one that is subscribed to it.",
+    )
+
+
+def _machines(settings: Settings) -> Alarm:
+    stack, bound = naming.prefixed(settings), settings.observability.spend_usd_per_hour
+    cost, *beside = (Metric(name.lower(), STACK, name, "Average", STACK_DIMENSION, stack) for name in STACK_METRICS)
+    return Alarm(
+        section=SPEND,
+        subject="machines",
+        metrics=(cost,),
+        expression=cost.id,
+        meaning=f"For 45 minutes the machines of {stack} have cost {bound} US dollars an hour or more.",
+        threshold=bound,
+        # told within the hour. A quarter of one has two runs of the function at least, so that one which came late or
+        # failed leaves no gap; three of them outlast nodes that replace others
+        period_s=900,
+        periods=3,
+        beside=tuple(beside),
     )

@@ -1,20 +1,22 @@
 """The Lambda functions: one bundle, one environment, and for each its own role, log group and handler."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pulumi
 from pulumi_aws import cloudwatch, iam, lambda_
 
-from components import naming, policies
+from components import naming, policies, prices
+from components.alarms import SPEND, functions
 from components.policies import Arns, Document
 from components.settings import Settings
 
 API_TIMEOUT_S = 29  # API Gateway waits no longer
 OUTBOX_TIMEOUT_S = 50  # below its schedule's minute, so that two runs seldom meet
 DEAD_LETTER_TIMEOUT_S = 30
+SPEND_TIMEOUT_S = 60  # two calls with all their attempts
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,10 @@ class LambdasArgs:
 
 
 class Lambdas(pulumi.ComponentResource):
-    """api, outbox, dead_letter: the functions; what calls them is placed elsewhere."""
+    """api, dead_letter: functions; what calls them is placed elsewhere.
+
+    scheduled: name and ARN of each function that a schedule calls, by its kind.
+    """
 
     def __init__(self, name: str, args: LambdasArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("sd:lambdas:Lambdas", name, None, opts)
@@ -52,9 +57,13 @@ class Lambdas(pulumi.ComponentResource):
         self.api = self._function(
             "api", "functions.api.handler.handle", API_TIMEOUT_S, self._arns.apply(policies.api_function)
         )
-        self.outbox = self._function(
+        outbox = self._function(
             "outbox", "functions.outbox.handle", OUTBOX_TIMEOUT_S, self._arns.apply(policies.outbox_function)
         )
+        self.scheduled = {"outbox": (outbox.name, outbox.arn)}
+        if SPEND in functions(args.settings):
+            spend = self._spend()
+            self.scheduled[SPEND] = (spend.name, spend.arn)
         self.dead_letter = self._function(
             "dead-letter",
             "functions.dead_letter.handle",
@@ -65,7 +74,19 @@ class Lambdas(pulumi.ComponentResource):
         )
         self.register_outputs({})
 
-    def _function(self, kind: str, handler: str, timeout_s: int, may: pulumi.Output[Document]) -> lambda_.Function:
+    def _spend(self) -> lambda_.Function:
+        may = pulumi.Output.from_input(policies.spend_function())
+        variables = spend_environment(self._args.settings)
+        return self._function(SPEND, "functions.spend.handle", SPEND_TIMEOUT_S, may, variables)
+
+    def _function(
+        self,
+        kind: str,
+        handler: str,
+        timeout_s: int,
+        may: pulumi.Output[Document],
+        variables: Mapping[str, pulumi.Input[str]] | None = None,
+    ) -> lambda_.Function:
         api, opts = self._args.settings.api, pulumi.ResourceOptions(parent=self)
         name = naming.prefixed(self._args.settings, kind)
         logs = cloudwatch.LogGroup(
@@ -92,14 +113,14 @@ class Lambdas(pulumi.ComponentResource):
             code=self._code,
             memory_size=api.memory_mb,
             timeout=timeout_s,
-            environment={"variables": environment(self._args)},
+            environment={"variables": variables or environment(self._args)},
             # the role must be able to do its work when the first event arrives
             opts=pulumi.ResourceOptions(parent=self, depends_on=[allowed, logs]),
         )
 
 
 def environment(args: LambdasArgs) -> dict[str, pulumi.Input[str]]:
-    """What every function reads at its start (`functions.api.env`)."""
+    """What every function but `spend` reads at its start (`functions.api.env`)."""
     settings = args.settings
     runtimes = {
         runtime.name: {"type": runtime.type, "timeout_seconds": runtime.job_timeout_s} for runtime in settings.runtimes
@@ -114,4 +135,13 @@ def environment(args: LambdasArgs) -> dict[str, pulumi.Input[str]]:
         "SD_RUNTIMES": json.dumps(runtimes, separators=(",", ":")),
         "SD_RETENTION_DAYS": str(settings.storage.retention_days),
         "SD_URL_SECONDS": str(settings.api.url_expiry_s),
+    }
+
+
+def spend_environment(settings: Settings) -> dict[str, pulumi.Input[str]]:
+    """What `functions.spend` reads at its start: none of the stack's data, since it touches none."""
+    return {
+        "SD_STACK": naming.prefixed(settings),
+        "SD_STACK_TAGS": json.dumps(naming.tags(settings), separators=(",", ":")),
+        "SD_PRICES": json.dumps(prices.machine_prices(settings), separators=(",", ":")),
     }

@@ -146,9 +146,11 @@ def queries(row: Alarm) -> list[cloudwatch.MetricAlarmMetricQueryArgsDict]:
 
 def dashboard(rows: tuple[Alarm, ...], region: str) -> dict[str, Any]:
     """One graph for each section of the runbook, with the metrics of all its subjects."""
-    graphs: dict[str, list[Metric]] = {}
+    graphs: dict[str, list[list[Any]]] = {}
     for row in rows:
-        graphs.setdefault(row.section, []).extend(row.metrics)
+        shown = graphs.setdefault(row.section, [])
+        shown.extend(_line(metric) for metric in row.metrics)
+        shown.extend(_line(metric, yAxis="right") for metric in row.beside)
     return {
         "widgets": [
             {
@@ -161,12 +163,13 @@ def dashboard(rows: tuple[Alarm, ...], region: str) -> dict[str, Any]:
                     "title": section,
                     "region": region,
                     "period": 60,
-                    "metrics": [
-                        [each.namespace, each.name, each.dimension, each.value, {"stat": each.statistic}]
-                        for each in metrics
-                    ],
+                    "metrics": metrics,
                 },
             }
             for index, (section, metrics) in enumerate(graphs.items())
         ]
     }
+
+
+def _line(metric: Metric, **look: str) -> list[Any]:
+    return [metric.namespace, metric.name, metric.dimension, metric.value, {"stat": metric.statistic, **look}]

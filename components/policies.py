@@ -1,6 +1,7 @@
 """IAM, queue, topic and bucket policies as plain documents: actions and resources can be read without an engine.
 
-No statement allows `*` as an action, and none as a resource, but a key's own policy, where `*` is that key.
+No statement allows `*` as an action, and none as a resource, but a key's own policy, where `*` is that key, and what
+EC2 lists, which knows no resources.
 """
 
 from dataclasses import dataclass
@@ -72,6 +73,11 @@ def dead_letter_function(arns: Arns, dead_letter_queues: list[str]) -> Document:
         allow(["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"], [arns.table]),
         allow(["sns:Publish"], [arns.results_topic]),
     )
+
+
+def spend_function() -> Document:
+    """List machines and what spot ones cost, of the whole region: EC2 has no narrower right for either."""
+    return document(allow(["ec2:DescribeInstances", "ec2:DescribeSpotPriceHistory"], ["*"]))
 
 
 def gateway_logs(region: str) -> str:

@@ -6,8 +6,8 @@ Prices and their sources: price_list.py. Other regions than us-west-2 differ by 
 
 from typing import NamedTuple
 
-from components.alarms import alarms
-from components.price_list import PRICES
+from components.alarms import SPEND, STACK_METRICS, alarms, functions
+from components.price_list import GPU_MACHINES, PRICES, GpuMachine
 from components.settings import Settings
 
 HOURS = 730.0  # of a month, as AWS's calculator takes it
@@ -18,6 +18,7 @@ ENDPOINT_PER_H = PRICES["interface endpoint"].usd
 GP3_PER_GIB_MONTH = PRICES["gp3"].usd
 KMS_KEY_PER_MONTH = PRICES["KMS key"].usd
 ALARM_PER_METRIC = PRICES["alarm"].usd
+CUSTOM_METRIC_PER_MONTH = PRICES["custom metric"].usd
 DASHBOARD_PER_MONTH = PRICES["dashboard"].usd
 FIREWALL_PER_MONTH, RULE_PER_MONTH, RULES = PRICES["firewall"].usd, PRICES["firewall rule"].usd, 3
 SYSTEM_NODE_GIB = 4 + 30  # Bottlerocket's root and data volume
@@ -40,6 +41,14 @@ def fixed_items(settings: Settings) -> tuple[Item, ...]:
 def fixed_usd_per_month(settings: Settings) -> float:
     """Sum of what has a price here."""
     return round(sum(item.usd or 0 for item in fixed_items(settings)), 2)
+
+
+def machine_prices(settings: Settings) -> dict[str, GpuMachine]:
+    """What the stack's machines cost an hour on demand, by type: those of its pools' families, and its system nodes."""
+    families = {family for pool in settings.karpenter.pools for family in pool.families}
+    found = {name: machine for name, machine in GPU_MACHINES.items() if name.partition(".")[0] in families}
+    node = settings.cluster.node_type
+    return found | ({node: GpuMachine(NODE_PER_H[node], 0)} if node in NODE_PER_H else {})
 
 
 def _cluster(settings: Settings) -> tuple[Item, ...]:
@@ -78,9 +87,12 @@ def _warm(settings: Settings) -> tuple[Item, ...]:
 
 def _platform(settings: Settings) -> tuple[Item, ...]:
     metrics = sum(len(alarm.metrics) for alarm in alarms(settings))
+    written = len(STACK_METRICS) if SPEND in functions(settings) else 0
+    spend = (Item(f"{written} metrics of the machines", written * CUSTOM_METRIC_PER_MONTH),) if written else ()
     firewall = (Item("AWS WAF", FIREWALL_PER_MONTH + RULES * RULE_PER_MONTH),) if settings.api.waf else ()
     return (
         Item(f"alarms over {metrics} metrics", metrics * ALARM_PER_METRIC),
+        *spend,
         Item("dashboard", DASHBOARD_PER_MONTH),
         Item("KMS key of the alarms' topic", KMS_KEY_PER_MONTH),
         *firewall,

@@ -107,6 +107,9 @@ class ObservabilitySettings:
     """What calls a person, and whom. emails: who is told of alarms and spending, after they confirmed AWS's mail.
 
     oldest_job_s: age of a waiting job at which somebody is called. api_faults: 5xx answers within 5 minutes.
+    spend_usd_per_hour: what all machines together may cost, for 45 minutes, before somebody is called; set it just
+    above your busiest hour. Only where the cluster is the stack's own: machines of another carry no tags of the stack.
+    The default is what ten g5.xlarge cost on demand (0129).
     budget_usd_per_month: of the whole account, told by mail and to the alarms' topic at 80 % and 100 %; no budget when
     left out.
     logs: how the logs of pods get into log groups, where a cluster is the stack's own; `none` keeps them on the node,
@@ -116,6 +119,7 @@ class ObservabilitySettings:
     emails: tuple[str, ...] = checked(many(_email, 0, 10), ())
     oldest_job_s: int = checked(whole(60, 1_209_600, "seconds"), 1800)
     api_faults: int = checked(whole(1, 100_000, "answers"), 5)
+    spend_usd_per_hour: int = checked(whole(1, 10_000, "US dollars an hour"), 10)
     budget_usd_per_month: int | None = checked(whole(1, 1_000_000, "US dollars"), None)
     logs: str = checked(one_of("none", "fluent-bit", "cloudwatch-addon"), "fluent-bit")
     log_retention_days: int = checked(one_of(*LOG_RETENTION_DAYS), 30)

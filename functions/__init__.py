@@ -1,1 +1,1 @@
-"""Lambda code: the API, the outbox sweep and the dead-letter handler."""
+"""Lambda code: the API, the outbox sweep, the dead-letter handler and the price of the machines."""

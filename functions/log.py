@@ -11,7 +11,8 @@ import msgspec
 from functions.api.ports import StoreError
 
 
-def line(event: str, level: str = "INFO", **facts: str | int | None) -> None:
+def line(event: str, level: str = "INFO", **facts: object) -> None:
+    """facts: whatever JSON holds; one that is None is left out."""
     present = {name: value for name, value in facts.items() if value is not None}
     sys.stdout.write(msgspec.json.encode({"level": level, "event": event, **present}).decode() + "\n")
     sys.stdout.flush()

@@ -95,6 +95,7 @@ ROOMS: dict[str, Room] = {
     "functions, store": Room(
         files=("functions/api/store.py",), own=("functions.api.env", "functions.api.ports", CONTRACT), foreign=BOTO
     ),
+    "functions, machines": Room(files=("functions/machines.py",), foreign=BOTO),
     "functions, service": Room(
         files=("functions/log.py", *(f"functions/api/{name}.py" for name in SERVICE)),
         own=("functions.log", *(f"functions.api.{name}" for name in SERVICE), CONTRACT),

@@ -39,13 +39,13 @@ class Env:
 
 def load(environ: Mapping[str, str]) -> Env:
     """Raises: EnvError naming the variable."""
-    input_bucket = _text(environ, "SD_INPUT_BUCKET")
+    input_bucket = text(environ, "SD_INPUT_BUCKET")
     return Env(
-        region=_text(environ, "AWS_REGION"),
-        jobs_table=_text(environ, "SD_JOBS_TABLE"),
-        jobs_topic_arn=_text(environ, "SD_JOBS_TOPIC_ARN"),
-        results_topic_arn=_text(environ, "SD_RESULTS_TOPIC_ARN"),
-        output_bucket=_text(environ, "SD_OUTPUT_BUCKET"),
+        region=text(environ, "AWS_REGION"),
+        jobs_table=text(environ, "SD_JOBS_TABLE"),
+        jobs_topic_arn=text(environ, "SD_JOBS_TOPIC_ARN"),
+        results_topic_arn=text(environ, "SD_RESULTS_TOPIC_ARN"),
+        output_bucket=text(environ, "SD_OUTPUT_BUCKET"),
         input_bucket=input_bucket,
         file_buckets=frozenset({input_bucket, *_names(environ, "SD_FILE_BUCKETS")}),
         runtimes=_runtimes(environ, "SD_RUNTIMES"),
@@ -61,7 +61,8 @@ def _present(environ: Mapping[str, str], name: str) -> str:
     return environ[name].strip()
 
 
-def _text(environ: Mapping[str, str], name: str) -> str:
+def text(environ: Mapping[str, str], name: str) -> str:
+    """The variable, which must be there and not empty. Raises: EnvError naming it."""
     if value := _present(environ, name):
         return value
     raise EnvError(f"The environment variable {name} is empty.")
@@ -72,15 +73,15 @@ def _names(environ: Mapping[str, str], name: str) -> list[str]:
 
 
 def _number(environ: Mapping[str, str], name: str, most: int) -> int:
-    text = _text(environ, name)
-    if text.isascii() and text.isdigit() and 1 <= int(text) <= most:
-        return int(text)
-    raise EnvError(f"The environment variable {name} is `{text}`; it is a whole number from 1 to {most}.")
+    value = text(environ, name)
+    if value.isascii() and value.isdigit() and 1 <= int(value) <= most:
+        return int(value)
+    raise EnvError(f"The environment variable {name} is `{value}`; it is a whole number from 1 to {most}.")
 
 
 def _runtimes(environ: Mapping[str, str], name: str) -> dict[str, Runtime]:
     try:
-        runtimes = decode(_text(environ, name), dict[str, Runtime])
+        runtimes = decode(text(environ, name), dict[str, Runtime])
     except ContractError as error:
         raise EnvError(
             f"The environment variable {name} is not {{name: {{type, timeout_seconds}}}}: {error}"

@@ -1,14 +1,17 @@
 """Each alarm watches what exists, says what it means and has its section in the runbook."""
 
 import re
+from typing import Any
 
 import pytest
 
-from components.alarms import FUNCTIONS, NOTICES, SPEND, TOPICS, Alarm, alarms, sections
-from tests.components.example import CONFIG, as_text, stack
+from components.alarms import FUNCTIONS, NOTICES, SPEND, TOPICS, Alarm, alarms, functions, sections
+from components.price_list import GPU_MACHINES
+from tests.components.example import AGENT, as_text, changed, stack
 from tests.support.engine import ROOT, Engine, evaluate
 
-EVERYTHING = stack(agent={"image": "registry.example/agent:1", "metrics": "both"})
+OWN_CLUSTER: dict[str, Any] = {"cluster": {"create": True}}
+EVERYTHING = stack(agent={"image": AGENT, "metrics": "both"}, **OWN_CLUSTER)
 ROWS = alarms(EVERYTHING)
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 
@@ -20,7 +23,7 @@ def of(section: str, subject: str) -> Alarm:
 
 @pytest.fixture(scope="module")
 def placed() -> Engine:
-    return evaluate(as_text(CONFIG))
+    return evaluate(as_text(changed(**OWN_CLUSTER)))
 
 
 def test_the_runbook_has_a_section_for_each_alarm_and_no_other() -> None:
@@ -43,13 +46,15 @@ def test_an_alarm_leads_to_its_section() -> None:
 
 
 def test_no_two_alarms_have_one_name() -> None:
-    assert len({row.key for row in ROWS}) == len(ROWS) == 4 * 2 + 1 + 2 * len(FUNCTIONS) + len(TOPICS)
+    assert len({row.key for row in ROWS}) == len(ROWS) == 4 * 2 + 1 + 2 * len(functions(EVERYTHING)) + len(TOPICS) + 1
 
 
 def test_what_is_watched_is_what_the_program_places(placed: Engine) -> None:
-    names = {one.inputs.get("name") for one in placed.declared}
+    names = {one.inputs.get("name") for one in placed.declared if one.token != "eks:index:Cluster"}
+    [machines] = [one for one in placed.inputs("aws:lambda/function:Function") if one["name"].endswith("-spend")]
+    names.add(machines["environment"]["variables"]["SD_STACK"])
     for row in ROWS:
-        for metric in row.metrics:
+        for metric in (*row.metrics, *row.beside):
             assert metric.value in names, f"{row.key} would watch nothing for ever"
 
 
@@ -88,6 +93,35 @@ def test_bounds_are_the_settings() -> None:
     settings = stack(observability={"oldest_job_s": 77, "api_faults": 9})
     found = {row.section: row.threshold for row in alarms(settings)}
     assert (found["oldest-job"], found["api-faults"]) == (77, 9)
+
+
+def test_machines_that_cost_too_much_are_told_within_the_hour() -> None:
+    row = of(SPEND, "machines")
+    assert [(metric.name, metric.statistic) for metric in row.metrics] == [("HourlySpend", "Average")]
+    assert row.period_s * row.periods <= 3600
+    assert row.period_s >= 2 * 300, "the function runs every five minutes, now and then late: no period may be empty"
+    assert "10 US dollars an hour" in row.description
+
+
+def test_the_bound_of_the_machines_cost_is_the_setting() -> None:
+    settings = stack(observability={"spend_usd_per_hour": 33}, **OWN_CLUSTER)
+    assert [row.threshold for row in alarms(settings) if row.section == SPEND] == [33]
+
+
+def test_the_default_bound_is_more_than_twice_a_full_pool_of_a_usual_type() -> None:
+    pool, usual = EVERYTHING.karpenter.pools[0], GPU_MACHINES["g5.xlarge"].usd
+    bound = EVERYTHING.observability.spend_usd_per_hour
+    assert bound <= 10 * usual < bound + 1, "docs/settings.md says what it is"
+    spot_usd = 0.545  # of a g5.xlarge (the project's facts)
+    assert bound > 2 * (pool.spot_gpus * spot_usd + pool.on_demand_gpus * usual)
+
+
+@pytest.mark.parametrize("elsewhere", [{"cluster": {"create": False}}, {"kubernetes": {"context": "work"}}])
+def test_machines_of_a_cluster_that_is_not_the_stacks_own_are_not_watched(elsewhere: dict[str, Any]) -> None:
+    settings = stack(**OWN_CLUSTER | elsewhere)
+    assert functions(settings) == FUNCTIONS
+    assert SPEND not in {row.section for row in alarms(settings)} | {row.subject for row in alarms(settings)}
+    assert SPEND in sections(settings), "the budget is told there too"
 
 
 def test_spending_is_told_before_and_when_the_budget_is_used_up() -> None:

@@ -67,9 +67,8 @@ def test_it_holds_the_functions_the_contract_and_the_locked_wheels_only(project:
     assert {name for name in found if name.startswith("sd_async/") and "/contract/" not in name} == {
         "sd_async/__init__.py"
     }
-    assert {"console/index.html", "functions/api/handler.py", "functions/outbox.py", "functions/dead_letter.py"} <= set(
-        found
-    )
+    handlers = {"functions/api/handler.py", "functions/outbox.py", "functions/dead_letter.py", "functions/spend.py"}
+    assert {"console/index.html", *handlers} <= set(found)
     assert not [name for name in found if "__pycache__" in name or name.endswith((".pyc", ".lock", ".in"))]
 
 

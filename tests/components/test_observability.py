@@ -120,6 +120,19 @@ def test_the_dashboard_has_a_graph_for_each_alarm_and_none_covers_another(placed
     assert shown == {(each.namespace, each.name, each.dimension, each.value) for row in ROWS for each in row.metrics}
 
 
+def test_what_the_machines_cost_is_shown_with_how_many_they_are_on_a_scale_of_their_own() -> None:
+    rows = alarms(stack(cluster={"create": True}))
+    widgets = dashboard(rows, "us-west-2")["widgets"]
+    [graph] = [widget["properties"] for widget in widgets if widget["properties"]["title"] == "spend"]
+    place = ["Stack", "sd-async-dev"]
+    assert graph["metrics"] == [
+        ["sd-async/stack", "HourlySpend", *place, {"stat": "Average"}],
+        ["sd-async/stack", "Machines", *place, {"stat": "Average", "yAxis": "right"}],
+        ["sd-async/stack", "Gpus", *place, {"stat": "Average", "yAxis": "right"}],
+    ]
+    assert len({(widget["x"], widget["y"]) for widget in widgets}) == len(widgets)
+
+
 def test_everything_belongs_to_the_component(placed: Engine) -> None:
     [component] = [one for one in placed.declared if not one.is_custom]
     assert {one.parent for one in placed.declared if one.is_custom} == {component.urn}

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from components.price_list import FACTS, PRICES
-from components.prices import fixed_items, fixed_usd_per_month
+from components.alarms import SPEND, STACK_METRICS, alarms
+from components.price_list import FACTS, GPU_MACHINES, PRICES
+from components.prices import fixed_items, fixed_usd_per_month, machine_prices
 from components.settings import Settings, parse
+from components.settings_cluster import GPU_FAMILIES
 from tests.components.example import CONFIG, stack
 from tests.support.engine import ROOT, settings_of
 
@@ -83,6 +85,39 @@ def facts() -> dict[str, float]:
 )
 def test_a_price_is_the_one_of_the_facts(name: str, row: str) -> None:
     assert PRICES[name] == (facts()[row], PRICES[name].unit, FACTS)
+
+
+@pytest.mark.parametrize("name", ["g4dn.xlarge", "g5.xlarge", "g5.2xlarge", "g6.xlarge", "g6.2xlarge", "g6e.xlarge"])
+def test_a_gpu_machine_costs_what_the_facts_say(name: str) -> None:
+    found = facts()
+    assert GPU_MACHINES[name].usd == found.get(name, found.get(f"{name} on-demand / spot per h"))
+
+
+def test_every_family_that_a_pool_may_name_has_its_machines_with_their_gpus() -> None:
+    assert {name.partition(".")[0] for name in GPU_MACHINES} == set(GPU_FAMILIES)
+    for name, machine in GPU_MACHINES.items():
+        assert machine.gpus in (1, 4, 8), name
+        assert machine.usd / machine.gpus >= 0.5, f"{name}: no GPU is cheaper than a g4dn.xlarge's"
+
+
+def test_only_machines_that_the_stack_may_start_are_priced() -> None:
+    pools = [{"name": "gpu", "families": ["g5"]}, {"name": "large", "families": ["g6e", "g5"]}]
+    runtimes = [{**runtime, "pool": "gpu"} for runtime in RUNTIMES]
+    found = machine_prices(clustered(karpenter={"pools": pools}, runtimes=runtimes, cluster={"node_type": "m7g.large"}))
+    assert {name.partition(".")[0] for name in found} == {"g5", "g6e", "m7g"}
+    assert found["m7g.large"] == (PRICES["m7g.large"].usd, 0)
+
+
+def test_a_system_node_of_unknown_price_is_left_for_the_function_to_name() -> None:
+    assert "c9g.large" not in machine_prices(clustered(cluster={"node_type": "c9g.large"}))
+
+
+def test_metrics_of_the_machines_are_paid_where_there_are_any() -> None:
+    [item] = [item for item in fixed_items(clustered()) if "metrics of the machines" in item.name]
+    assert item.usd == pytest.approx(0.30 * 3)
+    assert not [item for item in fixed_items(stack(**BARE)) if "metrics of the machines" in item.name]
+    [row] = [row for row in alarms(clustered()) if row.section == SPEND]
+    assert [metric.name for metric in (*row.metrics, *row.beside)] == list(STACK_METRICS), "none is paid and not shown"
 
 
 def test_every_other_price_names_the_page_that_says_so() -> None:

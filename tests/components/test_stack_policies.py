@@ -23,6 +23,10 @@ REASONS = {
     ("aws:kms/key:Key alarms", "*"): "in a key's own policy this is that key",
     ("aws:iam/rolePolicy:RolePolicy karpenter-read", "*"): "EC2's lists and prices know no resources; one region only",
     ("aws:iam/rolePolicy:RolePolicy images", "*"): "ecr:GetAuthorizationToken knows no resource",
+    (
+        "aws:iam/rolePolicy:RolePolicy spend",
+        "*",
+    ): "EC2's lists of machines and prices know no resources; read only",
     ("aws:iam/rolePolicy:RolePolicy karpenter-identity", "*"): "iam:ListInstanceProfiles knows no resource",
 }
 # Findings of the checker that are none, each with its reason. Making instances takes several kinds of resources, which

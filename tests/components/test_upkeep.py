@@ -1,4 +1,4 @@
-"""The outbox runs every minute, and each dead-letter queue calls the function that settles it."""
+"""Schedules call the outbox and what prices machines, and each dead-letter queue the function that settles it."""
 
 import pytest
 
@@ -10,22 +10,30 @@ from tests.support.engine import Engine, build
 @pytest.fixture(scope="module")
 def placed() -> Engine:
     queues = {"sd15": "arn:dead:sd15", "sdxl": "arn:dead:sdxl"}
-    return build(lambda: Upkeep("upkeep", UpkeepArgs(stack(), "outbox", "arn:outbox", "dead-letter", queues)))
+    scheduled = {kind: (kind, f"arn:{kind}") for kind in ("outbox", "spend")}
+    return build(lambda: Upkeep("upkeep", UpkeepArgs(stack(), scheduled, "dead-letter", queues)))
 
 
-def test_the_outbox_is_swept_every_minute_by_that_rule_only(placed: Engine) -> None:
-    [rule] = placed.inputs("aws:cloudwatch/eventRule:EventRule")
-    assert rule == {"name": "sd-async-dev-outbox", "scheduleExpression": "rate(1 minute)"}
-    target = placed.named("aws:cloudwatch/eventTarget:EventTarget", "outbox")
-    assert target.inputs == {"rule": "sd-async-dev-outbox", "arn": "arn:outbox"}
-    permission = placed.named("aws:lambda/permission:Permission", "outbox")
+@pytest.mark.parametrize(("kind", "rate"), [("outbox", "rate(1 minute)"), ("spend", "rate(5 minutes)")])
+def test_a_schedule_calls_its_function_and_no_other_rule_may(placed: Engine, kind: str, rate: str) -> None:
+    rule = placed.named("aws:cloudwatch/eventRule:EventRule", kind)
+    assert rule.inputs == {"name": f"sd-async-dev-{kind}", "scheduleExpression": rate}
+    target = placed.named("aws:cloudwatch/eventTarget:EventTarget", kind)
+    assert target.inputs == {"rule": f"sd-async-dev-{kind}", "arn": f"arn:{kind}"}
+    permission = placed.named("aws:lambda/permission:Permission", kind)
     assert permission.inputs == {
         "action": "lambda:InvokeFunction",
-        "function": "outbox",
+        "function": kind,
         "principal": "events.amazonaws.com",
-        "sourceArn": "arn:aws:events:us-west-2:123456789012:rule/sd-async-dev-outbox",
+        "sourceArn": f"arn:aws:events:us-west-2:123456789012:rule/sd-async-dev-{kind}",
     }
     assert placed.waits_for(target, permission)
+
+
+def test_only_what_there_is_is_called() -> None:
+    args = UpkeepArgs(stack(), {"outbox": ("outbox", "arn:outbox")}, "dead-letter", {})
+    placed = build(lambda: Upkeep("upkeep", args))
+    assert [one["name"] for one in placed.inputs("aws:cloudwatch/eventRule:EventRule")] == ["sd-async-dev-outbox"]
 
 
 def test_every_dead_letter_queue_calls_and_only_what_failed_comes_back(placed: Engine) -> None:

@@ -33,6 +33,12 @@ ENVIRONMENT = {
     "SD_RETENTION_DAYS": "30",
     "SD_URL_SECONDS": "3600",
 }
+SPEND_ENVIRONMENT = {
+    "AWS_REGION": "us-west-2",
+    "SD_STACK": "sd-async-dev",
+    "SD_STACK_TAGS": '{"project":"sd-async","stack":"dev"}',
+    "SD_PRICES": '{"g5.xlarge":[1.006,1],"g5.12xlarge":[5.672,4],"t4g.medium":[0.0336,0]}',
+}
 ENV = env.load(ENVIRONMENT)
 WORKFLOW = {"9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0]}}}
 NOW_MS = 1_800_000_000_000

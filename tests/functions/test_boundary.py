@@ -12,7 +12,7 @@ import pytest
 from functions.api.ports import UnavailableError
 from tests.functions.conftest import Caller
 from tests.functions.entry import owner_of
-from tests.functions.fakes import ENVIRONMENT, WORKFLOW, event_of
+from tests.functions.fakes import ENVIRONMENT, SPEND_ENVIRONMENT, WORKFLOW, event_of
 
 JOB = {"runtime": "comfy", "input": WORKFLOW, "context": "a red fox"}
 
@@ -123,11 +123,21 @@ def started(module: str, environment: dict[str, str]) -> subprocess.CompletedPro
     )
 
 
-@pytest.mark.parametrize("module", ["functions.api.handler", "functions.outbox", "functions.dead_letter"])
-def test_a_function_starts_with_its_environment_and_not_without(module: str) -> None:
-    good = started(module, ENVIRONMENT)
-    bad = started(module, {name: value for name, value in ENVIRONMENT.items() if name != "SD_JOBS_TABLE"})
+@pytest.mark.parametrize(
+    ("module", "environment", "needed"),
+    [
+        ("functions.api.handler", ENVIRONMENT, "SD_JOBS_TABLE"),
+        ("functions.outbox", ENVIRONMENT, "SD_JOBS_TABLE"),
+        ("functions.dead_letter", ENVIRONMENT, "SD_JOBS_TABLE"),
+        ("functions.spend", SPEND_ENVIRONMENT, "SD_STACK_TAGS"),
+    ],
+)
+def test_a_function_starts_with_its_environment_and_not_without(
+    module: str, environment: dict[str, str], needed: str
+) -> None:
+    good = started(module, environment)
+    bad = started(module, {name: value for name, value in environment.items() if name != needed})
 
     assert good.stdout == "True\n", good.stderr
     assert bad.returncode != 0
-    assert "The environment variable SD_JOBS_TABLE is missing." in bad.stderr
+    assert f"The environment variable {needed} is missing." in bad.stderr
