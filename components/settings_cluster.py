@@ -202,8 +202,8 @@ def unreachable_registries(sections: ClusterSections) -> dict[str, str]:
 def _version_conflicts(cluster: ClusterSettings) -> Iterator[str]:
     if int(cluster.version.partition(".")[2]) < int(OLDEST_KUBERNETES.partition(".")[2]):
         yield (
-            f"cluster.version: {cluster.version} can't narrow the rights of a pod to its own node, which {OLDEST_KUBERNETES}"
-            f" can; set it to {OLDEST_KUBERNETES} or newer."
+            f"cluster.version: {cluster.version} can't narrow a pod's rights to its own node, which "
+            f"{OLDEST_KUBERNETES} can; set it to {OLDEST_KUBERNETES} or newer."
         )
 
 

@@ -15,8 +15,8 @@ from components.cluster import MOUNTPOINT_VALUES
 from components.gpu_ready import GpuReady, GpuReadyArgs
 from components.logs import ADDON_VALUES, chart_values
 from tests.components.example import AGENT, stack
-from tests.components.manifests import refusals
 from tests.support.engine import ROOT, Engine, build
+from tests.support.manifests import refusals
 from tests.support.scanners import checkov, skips, unexplained
 
 Json = dict[str, Any]

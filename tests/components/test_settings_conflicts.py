@@ -31,7 +31,7 @@ def copying(**models: Any) -> dict[str, Any]:
 REFUSED: list[tuple[dict[str, Any], str]] = [
     (
         {"cluster": {"create": True, "version": "1.29"}},
-        "sd-async:cluster.version: 1.29 can't narrow the rights of a pod to its own node, which 1.30 can; set it to 1.30",
+        "sd-async:cluster.version: 1.29 can't narrow a pod's rights to its own node, which 1.30 can; set it to 1.30",
     ),
     (
         copying(mode="mount", copy={"size_gib": 50}),

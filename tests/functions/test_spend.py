@@ -44,7 +44,7 @@ _FAKE: Machines = FakeMachines()  # mypy compares the fake with the port
 
 
 def machine(type_: str = "g5.xlarge", **changes: Any) -> Machine:
-    given = {"zone": "us-west-2a", "pool": "gpu-on-demand", "vcpus": 4, "is_spot": False} | changes
+    given: dict[str, Any] = {"zone": "us-west-2a", "pool": "gpu-on-demand", "vcpus": 4, "is_spot": False} | changes
     return Machine(type=type_, **given)
 
 
