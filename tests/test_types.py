@@ -58,7 +58,7 @@ def test_whatever_a_type_is_made_of_is_read_too() -> None:
         ("from pulumi_aws import ec2, get_regions_output", "pulumi_aws.get_regions"),
         ("import pulumi_aws.mq as broker", "pulumi_aws.mq"),
         ("from pulumi_aws.mq import Broker", "pulumi_aws.mq.broker"),
-        ("def late():\n    from pulumi_kubernetes import apps", "pulumi_kubernetes.apps"),
+        ("def late():\n    from pulumi_kubernetes import batch", "pulumi_kubernetes.batch"),
     ],
 )
 def test_a_service_that_mypy_does_not_read_is_told(source: str, module: str) -> None:
