@@ -248,12 +248,12 @@ def test_what_comes_together_is_told_once() -> None:
     assert [(one.current_node, one.step) for one in stepping.told] == [("c", 2)]
 
 
-def test_the_socket_is_left_alone_for_half_of_the_steps_that_are_left() -> None:
+def test_the_socket_is_left_alone_for_most_of_the_time_that_steps_still_take() -> None:
     stepping = Stepping()
     assert stepping.hear(executing("c"), step(1), at_s=0) == 0  # nothing says yet how long a step takes
-    assert stepping.hear(step(2), at_s=0.01) == pytest.approx(18 * 0.01 / 2)
-    assert stepping.hear(step(11), at_s=0.10) == pytest.approx(9 * 0.01 / 2)
-    assert stepping.hear(step(19), at_s=0.18) == pytest.approx(0.01 / 2)
+    assert stepping.hear(step(2), at_s=0.01) == pytest.approx(17.5 * 0.01 * 0.75)
+    assert stepping.hear(step(11), at_s=0.10) == pytest.approx(8.5 * 0.01 * 0.75)
+    assert stepping.hear(step(19), at_s=0.18) == pytest.approx(0.5 * 0.01 * 0.75)  # the last may be half as long
     assert stepping.hear(step(20), at_s=0.19) == 0  # whatever comes now may be the end
 
 
@@ -268,14 +268,14 @@ def test_another_nodes_steps_take_a_time_of_their_own() -> None:
     stepping.hear(executing("c"), step(1), at_s=0)
     stepping.hear(step(2), at_s=0.2)
     assert stepping.hear(executing("d"), at_s=0.3) == 0
-    assert stepping.hear(step(4, node="d"), at_s=0.4) == pytest.approx(16 * 0.1 / 4 / 2)
+    assert stepping.hear(step(4, node="d"), at_s=0.36) == pytest.approx(15.5 * 0.06 / 4 * 0.75)
 
 
 def test_a_node_that_starts_anew_is_measured_anew() -> None:
     stepping = Stepping()
     stepping.hear(executing("c"), step(5), at_s=0)
     assert stepping.hear(step(1), at_s=0.1) == 0
-    assert stepping.hear(step(2), at_s=0.12) == pytest.approx(18 * 0.02 / 2)
+    assert stepping.hear(step(2), at_s=0.11) == pytest.approx(17.5 * 0.01 * 0.75)
 
 
 @pytest.mark.parametrize("kind", ["execution_success", "execution_error", "execution_interrupted"])

@@ -9,6 +9,8 @@ from agent.ports import Report
 from sd_async.contract.jobs import Progress
 
 _LONGEST_QUIET_S = 0.25  # a person does not notice it
+_QUIET_SHARE = 0.75  # of the time until the node's end; steps of one node differ by a few per cent
+_LAST_STEP = 0.5  # Heun's method, and others of its order, evaluate the model twice a step, but once in the last
 
 
 class Tracker:
@@ -82,9 +84,9 @@ class Tracker:
 
     @property
     def quiet_s(self) -> float:
-        """Half of the time that a node's steps still take: until then only steps are expected, and no end."""
-        left = max(self._steps - self._step, 0)
-        return min(left * self._per_step_s / 2, _LONGEST_QUIET_S)
+        """Most of the time that a node's steps still take: until then only steps are expected, and no end."""
+        left = max(self._steps - self._step - 1 + _LAST_STEP, 0)
+        return min(left * self._per_step_s * _QUIET_SHARE, _LONGEST_QUIET_S)
 
     def tell(self) -> None:
         if not self._is_changed:
