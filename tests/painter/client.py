@@ -63,6 +63,23 @@ class Comfy:
             time.sleep(0.005)
         raise AssertionError(f"prompt {prompt_id} did not start within {WAIT_S} s")
 
+    def interrupted(self, prompt_id: str, **body: Any) -> Any:
+        """History entry of a prompt that runs, which is told to stop until it does.
+
+        An interrupt is forgotten when the prompt has not begun, though the queue calls it running by then.
+        body: of the request, as httpx takes it.
+        """
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline:
+            answer = self.http.post("/interrupt", **body)
+            assert (answer.status_code, answer.content) == (200, b"")
+            again = time.monotonic() + 0.5
+            while time.monotonic() < again:
+                if entry := self.history(prompt_id):
+                    return entry
+                time.sleep(0.005)
+        raise AssertionError(f"prompt {prompt_id} was not interrupted within {WAIT_S} s")
+
     def picture(self, item: dict[str, str]) -> bytes:
         answer = self.http.get("/view", params=item)
         assert answer.status_code == 200, item

@@ -19,8 +19,7 @@ def _blocked(comfy: Comfy) -> str:
 
 
 def _release(comfy: Comfy, prompt_id: str) -> None:
-    assert comfy.http.post("/interrupt", json={"prompt_id": prompt_id}).content == b""
-    comfy.ended(prompt_id)
+    comfy.interrupted(prompt_id, json={"prompt_id": prompt_id})
 
 
 def test_the_queue_shows_what_runs_and_what_waits(fresh: Comfy) -> None:
@@ -95,8 +94,7 @@ def test_an_interrupt_for_a_prompt_that_does_not_run_stops_nothing(fresh: Comfy)
 @pytest.mark.parametrize("body", [None, b"", b"{}", b"not json"])
 def test_an_interrupt_without_a_prompt_id_stops_whatever_runs(fresh: Comfy, body: bytes | None) -> None:
     running = _blocked(fresh)
-    assert fresh.http.post("/interrupt", content=body).status_code == 200
-    assert fresh.ended(running)["status"]["messages"][-1][0] == "execution_interrupted"
+    assert fresh.interrupted(running, content=body)["status"]["messages"][-1][0] == "execution_interrupted"
 
 
 def test_an_interrupt_while_nothing_runs_is_forgotten(fresh: Comfy) -> None:

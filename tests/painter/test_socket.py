@@ -109,8 +109,7 @@ def test_an_interrupt_is_told_to_everybody_when_the_prompt_has_no_client(comfy: 
     with comfy.socket() as socket:
         prompt_id = comfy.submit(between(flat("stopped"), "PainterSleep", seconds=600.0, steps=600))
         comfy.wait_until_running(prompt_id)
-        comfy.http.post("/interrupt")
-        comfy.ended(prompt_id)
+        comfy.interrupted(prompt_id)
         seen: list[str] = []
         while "execution_interrupted" not in seen:
             seen.append(json.loads(socket.recv(10))["type"])
@@ -134,8 +133,7 @@ def test_a_client_that_comes_late_is_told_the_current_node(comfy: Comfy) -> None
             break
     assert messages[0]["type"] == "status"
     assert messages[1] == {"type": "executing", "data": {"node": "9"}}
-    comfy.http.post("/interrupt")
-    comfy.ended(prompt_id)
+    comfy.interrupted(prompt_id)
 
 
 def test_the_second_socket_of_an_id_takes_over_and_goes_deaf_when_the_first_closes(comfy: Comfy) -> None:
