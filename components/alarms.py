@@ -190,7 +190,7 @@ def _of_function(settings: Settings, function: str) -> tuple[Alarm, ...]:
 
 
 def _undelivered(settings: Settings, topic: str) -> Alarm:
-    name = naming.prefixed(settings, topic)
+    name = naming.topic(settings, topic)
     return Alarm(
         section="undelivered",
         subject=topic,

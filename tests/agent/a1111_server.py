@@ -4,7 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -166,6 +166,13 @@ async def backend_of(webui: WebUi, clock: FakeClock | None = None) -> AsyncItera
 
 def work_of(kind: JobType = JobType.TEXT_TO_IMAGE, files: Any = None, **payload: Any) -> Work:
     return Work(JOB_ID, f"{JOB_ID}-1", {"prompt": "a fox", **payload}, files or {}, kind)
+
+
+async def begun(webui: WebUi, backend: A1111) -> "asyncio.Task[Sequence[Artifact]]":
+    """A job of which the runtime has heard; where `goes_on` holds it, it is at work."""
+    running = asyncio.create_task(backend.run(work_of(), ignore))
+    await webui.began.wait()
+    return running
 
 
 async def made_by(webui: WebUi, work: Work | None = None) -> list[Artifact]:

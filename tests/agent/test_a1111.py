@@ -22,6 +22,7 @@ from tests.agent.a1111_server import (
     SDXL,
     WebUi,
     backend_of,
+    begun,
     ignore,
     made,
     made_by,
@@ -247,8 +248,7 @@ async def test_a_canceled_job_is_interrupted_until_it_ends() -> None:
     webui, clock = WebUi(goes_on=asyncio.Event(), ends_when_interrupted=False), FakeClock()
     assert webui.goes_on is not None
     async with backend_of(webui, clock) as backend:
-        running = asyncio.create_task(backend.run(work_of(), ignore))
-        await webui.began.wait()
+        running = await begun(webui, backend)
         running.cancel()
         await clock.advance(1.1)
         assert len(webui.asked("interrupt")) == 3, "a job that has not begun forgets an interrupt"
@@ -265,8 +265,7 @@ async def test_a_canceled_job_is_interrupted_until_it_ends() -> None:
 async def test_a_job_that_does_not_end_is_waited_for_before_the_next() -> None:
     webui, clock = WebUi(goes_on=asyncio.Event(), ends_when_interrupted=False), FakeClock()
     async with backend_of(webui, clock) as backend:
-        running = asyncio.create_task(backend.run(work_of(), ignore))
-        await webui.began.wait()
+        running = await begun(webui, backend)
         running.cancel()
         await clock.advance(60)
         assert running.cancelled()
@@ -288,8 +287,7 @@ async def test_a_stop_that_is_still_asked_for_is_answered_before_the_next_job_is
     webui = WebUi(goes_on=asyncio.Event(), interrupts_are_answered=asyncio.Event())
     assert webui.interrupts_are_answered is not None
     async with backend_of(webui) as backend:
-        first = asyncio.create_task(backend.run(work_of(), ignore))
-        await webui.began.wait()
+        first = await begun(webui, backend)
         second = asyncio.create_task(backend.run(work_of(), ignore))
         first.cancel()
         await FakeClock().settle()
@@ -315,8 +313,7 @@ class HardOfHearing(WebUi):
 async def test_an_interrupt_that_is_not_answered_is_not_the_last() -> None:
     webui, clock = HardOfHearing(goes_on=asyncio.Event()), FakeClock()
     async with backend_of(webui, clock) as backend:
-        running = asyncio.create_task(backend.run(work_of(), ignore))
-        await webui.began.wait()
+        running = await begun(webui, backend)
         running.cancel()
         await clock.advance(1.1)
         assert running.cancelled()
@@ -327,8 +324,7 @@ async def test_an_interrupt_that_is_not_answered_is_not_the_last() -> None:
 async def test_a_stopped_job_whose_connection_is_lost_may_go_on() -> None:
     webui, clock = WebUi(goes_on=asyncio.Event(), is_lost=True), FakeClock()
     async with backend_of(webui, clock) as backend:
-        running = asyncio.create_task(backend.run(work_of(), ignore))
-        await webui.began.wait()
+        running = await begun(webui, backend)
         running.cancel()
         await clock.advance(1)
         assert running.cancelled()
@@ -343,8 +339,7 @@ async def test_a_stopped_job_whose_connection_is_lost_may_go_on() -> None:
 async def test_a_job_that_goes_on_after_its_stop_outlives_no_agent() -> None:
     webui, clock = WebUi(goes_on=asyncio.Event(), ends_when_interrupted=False), FakeClock()
     async with backend_of(webui, clock) as backend:
-        running = asyncio.create_task(backend.run(work_of(), ignore))
-        await webui.began.wait()
+        running = await begun(webui, backend)
         running.cancel()
         await clock.advance(60)
         before = len(webui.asked("interrupt"))
@@ -357,8 +352,7 @@ async def test_a_job_that_goes_on_after_its_stop_outlives_no_agent() -> None:
 async def test_memory_is_not_given_back_during_a_job_that_was_stopped_and_goes_on() -> None:
     webui, clock = WebUi(goes_on=asyncio.Event(), ends_when_interrupted=False), FakeClock()
     async with backend_of(webui, clock) as backend:
-        running = asyncio.create_task(backend.run(work_of(), ignore))
-        await webui.began.wait()
+        running = await begun(webui, backend)
         running.cancel()
         await clock.advance(10)
         freeing = asyncio.create_task(backend.free())

@@ -19,7 +19,7 @@ from agent.errors import (
 )
 from local.processes import free_port
 from sd_async.contract.jobs import JobType
-from tests.agent.a1111_server import PNG, WebUi, backend_of, ignore, made, made_by, state, text_of, work_of
+from tests.agent.a1111_server import PNG, WebUi, backend_of, begun, ignore, made, made_by, state, text_of, work_of
 from tests.agent.scenario import in_loop
 from tests.support.clock import FakeClock
 
@@ -109,8 +109,7 @@ async def test_a_failure_without_words_is_out_of_memory_when_an_allocation_faile
     assert webui.goes_on is not None
     webui.lists["memory"]["cuda"]["events"]["oom"] = 3
     async with backend_of(webui) as backend:
-        running = asyncio.create_task(backend.run(work_of(), ignore))
-        await webui.began.wait()
+        running = await begun(webui, backend)
         webui.lists["memory"]["cuda"]["events"]["oom"] = 4
         webui.goes_on.set()
         with pytest.raises(OutOfMemoryError):
@@ -163,8 +162,7 @@ async def test_an_interruption_by_somebody_else_is_no_success_though_it_looks_li
     webui, clock = WebUi(goes_on=asyncio.Event()), FakeClock()
     assert webui.goes_on is not None
     async with backend_of(webui, clock) as backend:
-        running = asyncio.create_task(backend.run(work_of(), ignore))
-        await webui.began.wait()
+        running = await begun(webui, backend)
         webui.progress = state(job_count=1, interrupted=True)
         await clock.advance(0.5)
         webui.goes_on.set()

@@ -20,7 +20,7 @@ from local.painter.embedded import serving
 from local.painter.settings import PainterSettings
 from sd_async.contract.jobs import JobType, RuntimeType
 from sd_async.contract.states import Status
-from tests.agent.a1111_server import WebUi, backend_of, ignore, state, work_of
+from tests.agent.a1111_server import WebUi, backend_of, begun, ignore, state, work_of
 from tests.agent.scenario import CONFIG, Scenario, ended, in_loop, message_of
 from tests.support.clock import FakeClock
 
@@ -201,8 +201,7 @@ async def test_while_a_job_of_ours_is_there_it_is_not_asked() -> None:
     webui = WebUi(goes_on=asyncio.Event())
     assert webui.goes_on is not None
     async with backend_of(webui) as backend:
-        running = asyncio.create_task(backend.run(work_of(), ignore))
-        await webui.began.wait()
+        running = await begun(webui, backend)
         assert await backend.ready(), "it may wait for its checkpoint, of which `progress` tells nothing"
         webui.goes_on.set()
         await running
@@ -213,8 +212,7 @@ async def test_while_a_job_of_ours_is_there_it_is_not_asked() -> None:
 async def test_while_a_stopped_job_goes_on_it_is_not_asked() -> None:
     webui, clock = WebUi(goes_on=asyncio.Event(), ends_when_interrupted=False), FakeClock()
     async with backend_of(webui, clock) as backend:
-        running = asyncio.create_task(backend.run(work_of(), ignore))
-        await webui.began.wait()
+        running = await begun(webui, backend)
         running.cancel()
         await clock.advance(10)
         assert await backend.ready()

@@ -6,7 +6,7 @@ import pytest
 
 from agent.ports import Backend
 from sd_async.contract.jobs import Progress
-from tests.agent.a1111_server import WebUi, backend_of, ignore, state, work_of
+from tests.agent.a1111_server import WebUi, backend_of, begun, ignore, state, work_of
 from tests.agent.scenario import in_loop
 from tests.support.clock import FakeClock
 
@@ -104,8 +104,7 @@ async def test_memory_is_given_back_between_jobs_only() -> None:
     webui = WebUi(goes_on=asyncio.Event())
     assert webui.goes_on is not None
     async with backend_of(webui) as backend:
-        running = asyncio.create_task(backend.run(work_of(), ignore))
-        await webui.began.wait()
+        running = await begun(webui, backend)
         freeing = asyncio.create_task(backend.free())
         await FakeClock().settle()
         assert not webui.asked("unload-checkpoint")
