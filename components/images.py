@@ -34,13 +34,11 @@ class ImagesArgs:
 
 
 class Images(pulumi.ComponentResource):
-    """urls: of the repositories, by the agent's, the runtime type's, the copy's or the chart's name.
+    """built: images by their digest, `repository@sha256:…`, by the agent's or the runtime type's name.
 
-    built: images by their digest, `repository@sha256:…`, by the agent's or the runtime type's name. copied: those of
-    controllers that were only copied, by the names of `image_copies`.
+    copied: those of controllers that were only copied, by the names of `image_copies`.
     """
 
-    urls: Mapping[str, pulumi.Output[str]]
     built: Mapping[str, pulumi.Output[str]]
     copied: Mapping[str, pulumi.Output[str]]
 
@@ -50,7 +48,7 @@ class Images(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         names = repositories(args.settings)
         self._repositories = {name: self._repository(name) for name in names}
-        self.urls = {name: repository.repository_url for name, repository in self._repositories.items()}
+        self._urls = {name: repository.repository_url for name, repository in self._repositories.items()}
         made = self._made()
         self.copied = {copy.name: made[copy.name] for copy in copies(args.settings)}
         self.built = {name: image for name, image in made.items() if name not in self.copied}
@@ -104,10 +102,10 @@ class Images(pulumi.ComponentResource):
                 context={"location": str(self._args.root / context.recipe.context)},
                 dockerfile={"location": str(self._args.root / context.recipe.dockerfile)},
                 platforms=[docker.Platform(platform) for platform in context.recipe.platforms],
-                tags=[pulumi.Output.format("{0}:{1}", self.urls[name], context.tag)],
+                tags=[pulumi.Output.format("{0}:{1}", self._urls[name], context.tag)],
                 registries=[
                     {
-                        "address": self.urls[name].apply(lambda url: url.partition("/")[0]),
+                        "address": self._urls[name].apply(lambda url: url.partition("/")[0]),
                         "username": token.user_name,
                         "password": pulumi.Output.secret(token.password),
                     }
@@ -118,7 +116,7 @@ class Images(pulumi.ComponentResource):
             )
             for name, context in contexts.items()
         }
-        return {name: pulumi.Output.format("{0}@{1}", self.urls[name], image.digest) for name, image in images.items()}
+        return {name: pulumi.Output.format("{0}@{1}", self._urls[name], image.digest) for name, image in images.items()}
 
     def _by_codebuild(self, contexts: Mapping[str, Context | Copying]) -> dict[str, pulumi.Output[str]]:
         """At AWS: nothing but Pulumi is needed here."""
@@ -133,7 +131,7 @@ class Images(pulumi.ComponentResource):
                 {
                     "project": project.name,
                     "bucket": bucket.bucket,
-                    "repository_url": self.urls[name],
+                    "repository_url": self._urls[name],
                     **context.order,
                     "timeout_min": images.build_timeout_min,
                     "docker_hub": image_contexts.docker_hub(self._settings),
@@ -144,7 +142,7 @@ class Images(pulumi.ComponentResource):
             )
             for name, context in contexts.items()
         }
-        return {name: pulumi.Output.format("{0}@{1}", self.urls[name], each.digest) for name, each in builds.items()}
+        return {name: pulumi.Output.format("{0}@{1}", self._urls[name], each.digest) for name, each in builds.items()}
 
     def _project(self, bucket: s3.Bucket, names: Iterable[str]) -> tuple[codebuild.Project, iam.RolePolicy]:
         """The project of all images, and what it needs before it can build."""
